@@ -1,0 +1,16 @@
+#include "pgrecast/base/assert.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace pgrecast {
+
+void assertion_failed(const char* file, int line, const char* condition,
+                      const std::string& values) {
+  fmt::print(stderr, "{}:{}: assertion failed: {} ({})\n", file, line,
+             condition, values);
+  std::fflush(stderr);
+  std::abort();
+}
+
+}  // namespace pgrecast

@@ -1,0 +1,214 @@
+#include "support/pg_cluster.h"
+
+#include "pgrecast/base/assert.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sys/stat.h>
+
+namespace pgrecast::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string environment(const char* name, const char* otherwise) {
+  const char* value =
+      std::getenv(name);  // NOLINT(concurrency-mt-unsafe): we never set one
+  return value == nullptr || *value == '\0' ? otherwise : value;
+}
+
+std::string make_folder() {
+  std::string folder = "/tmp/pgrecast-test-XXXXXX";
+  if (mkdtemp(folder.data()) == nullptr) {
+    throw std::runtime_error("cannot make a folder in /tmp");
+  }
+  give_to_postgres(folder);
+  return folder;
+}
+
+PgCluster::Settings default_settings() {
+  return {{"fsync", "off"},
+          {"wal_level", "logical"},
+          {"max_wal_senders", "20"},
+          {"max_replication_slots", "20"},
+          {"max_connections", "200"},
+          {"max_prepared_transactions", "20"},
+          {"listen_addresses", "''"},
+          {"max_wal_size", "'4GB'"},
+          {"log_line_prefix", "'%m [%p] %q%u@%d %a '"}};
+}
+
+std::string single_quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'') out += '\'';
+    out += c;
+  }
+  return out + "'";
+}
+
+}  // namespace
+
+PgCluster::PgCluster(const Settings& settings)
+    : folder_(make_folder()), data_(folder_ + "/data") {
+  try {
+    init(settings);
+    start();
+    version_ = std::stoi(session().query_value(
+        "SELECT current_setting('server_version_num')::int / 10000"));
+  } catch (...) {
+    server_.reset();
+    fs::remove_all(folder_);
+    throw;
+  }
+}
+
+PgCluster::~PgCluster() {
+  try {
+    kill_server();
+    if (environment("PGRECAST_TEST_KEEP", "") == "1") {
+      fmt::print(stderr, "kept: {}\n", folder_);
+    } else {
+      fs::remove_all(folder_);
+    }
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "cluster in {} is not removed: {}\n", folder_,
+               error.what());
+  }
+}
+
+std::string PgCluster::bin_folder() {
+  return environment("PGRECAST_TEST_PG_BINDIR", "/usr/lib/postgresql/15/bin");
+}
+
+void PgCluster::fail(const std::string& what) {
+  throw std::runtime_error(fmt::format("{}\n{}", what, log_text()));
+}
+
+void PgCluster::run_to_end(const std::string& program,
+                           const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{bin_folder() + "/" + program};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  Process process({.command = command,
+                   .environment = {},
+                   .stdout_path = folder_ + "/log",
+                   .stderr_path = folder_ + "/log",
+                   .as_postgres = true});
+  if (process.wait(Deadline::in(kPatience)) != 0) {
+    fail(fmt::format("{} failed", command.front()));
+  }
+}
+
+void PgCluster::init(const Settings& settings) {
+  run_to_end("initdb", {"-D", data_, "-U", "postgres", "-A", "trust", "-E",
+                        "UTF8", "--locale=C.UTF-8", "--no-sync"});
+  Settings all = default_settings();
+  all["unix_socket_directories"] = single_quoted(folder_);
+  std::ofstream file(data_ + "/postgresql.conf", std::ios::app);
+  for (const auto& [name, value] : all) {
+    file << name << " = " << value << '\n';
+  }
+  for (const auto& [name, value] : settings) {
+    file << name << " = " << single_quoted(value) << '\n';
+  }
+}
+
+void PgCluster::start() {
+  PGRECAST_ASSERT(!running(), "the server of {} runs already", folder_);
+  server_.emplace(
+      Process::Options{.command = {bin_folder() + "/postgres", "-D", data_},
+                       .environment = {},
+                       .stdout_path = folder_ + "/log",
+                       .stderr_path = folder_ + "/log",
+                       .as_postgres = true,
+                       .at_our_death = SIGQUIT});
+  const std::string target = dsn();
+  const bool up = eventually([&] {
+    return !server_->running() || PQping(target.c_str()) == PQPING_OK;
+  });
+  if (!up || !server_->running()) fail("the server does not start");
+}
+
+bool PgCluster::stop(Stop mode, Deadline deadline) {
+  if (!running()) return true;
+  server_->signal(mode == Stop::kFast ? SIGINT : SIGQUIT);
+  if (!server_->wait(deadline)) return false;
+  server_.reset();
+  return true;
+}
+
+void PgCluster::kill_server() {
+  if (!server_) return;
+  // Stopped first, so that it cannot fork between the look and the kill. Its
+  // children are no process group: each calls setsid().
+  server_->signal(SIGSTOP);
+  const std::vector<pid_t> children = children_of(server_->pid());
+  server_->signal(SIGKILL);
+  for (const pid_t child : children) kill(child, SIGKILL);
+  server_->wait(Deadline::in(kPatience));
+  server_.reset();
+  // A new server refuses to start while one of them holds the shared memory.
+  const bool gone =
+      eventually([&] { return std::ranges::none_of(children, process_alive); });
+  if (!gone) fail("processes of the killed server go on");
+}
+
+void PgCluster::restart(Stop mode) {
+  if (!stop(mode)) fail("the server does not stop");
+  start();
+}
+
+void PgCluster::start_new_timeline() {
+  if (!stop(Stop::kFast)) fail("the server does not stop");
+  std::ofstream(data_ + "/postgresql.conf", std::ios::app)
+      << "restore_command = 'false'\n";
+  std::ofstream(data_ + "/recovery.signal").flush();
+  give_to_postgres(data_ + "/recovery.signal");
+  start();
+  Session superuser = session();
+  const bool promoted = eventually([&] {
+    return superuser.query_value("SELECT pg_is_in_recovery()") == "f";
+  });
+  if (!promoted) fail("the server does not leave recovery");
+}
+
+std::string PgCluster::dsn(const std::string& database,
+                           const std::string& user) const {
+  return fmt::format("host={} dbname={} user={}", folder_, database, user);
+}
+
+Session PgCluster::session(const std::string& database) const {
+  return Session(dsn(database));
+}
+
+void PgCluster::create_database(const std::string& name) const {
+  session().exec(fmt::format(R"(CREATE DATABASE "{}")", name));
+}
+
+void PgCluster::set(const std::string& setting,
+                    const std::string& value) const {
+  Session superuser = session();
+  const std::string loaded =
+      superuser.query_value("SELECT pg_conf_load_time()::text");
+  superuser.exec(value.empty() ? fmt::format("ALTER SYSTEM RESET {}", setting)
+                               : fmt::format("ALTER SYSTEM SET {} = {}",
+                                             setting, single_quoted(value)));
+  superuser.exec("SELECT pg_reload_conf()");
+  const bool done = eventually([&] {
+    return superuser.query_value("SELECT pg_conf_load_time()::text") != loaded;
+  });
+  if (!done) throw std::runtime_error("the server does not reload " + setting);
+}
+
+std::string PgCluster::log_text() const {
+  return read_file(folder_ + "/log");
+}
+
+PgCluster& SharedCluster::get() {
+  static PgCluster cluster;
+  return cluster;
+}
+
+}  // namespace pgrecast::test
