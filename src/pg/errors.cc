@@ -1,0 +1,37 @@
+#include "pgrecast/pg/errors.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+namespace pgrecast::pg {
+namespace {
+
+Remedy remedy_of(std::string_view sqlstate) {
+  constexpr std::array kTransient = {sqlstate::kSerializationFailure,
+                                     sqlstate::kDeadlockDetected,
+                                     sqlstate::kLockNotAvailable};
+  for (const std::string_view state : kTransient) {
+    if (sqlstate == state) return Remedy::kRetryTransaction;
+  }
+  // 08: connection exceptions; 57P0x: the server shuts down or ended us.
+  if (sqlstate.starts_with("08") || sqlstate.starts_with("57P0")) {
+    return Remedy::kReconnect;
+  }
+  return Remedy::kFail;
+}
+
+}  // namespace
+
+SqlError::SqlError(Fields fields)
+    : Error(fmt::format("{} [{}]", fields.message, fields.sqlstate),
+            remedy_of(fields.sqlstate)),
+      fields_(std::move(fields)) {}
+
+bool SqlError::blames_data() const {
+  return fields_.sqlstate.starts_with("22") ||
+         fields_.sqlstate.starts_with("23");
+}
+
+}  // namespace pgrecast::pg
