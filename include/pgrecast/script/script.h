@@ -1,0 +1,72 @@
+#pragma once
+
+#include "pgrecast/script/script_error.h"
+#include "pgrecast/script/source_text.h"
+#include "pgrecast/script/statement.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pgrecast::script {
+
+// Text to stand in the place of a span.
+struct Replacement {
+  Span span;
+  std::string text;
+};
+
+// A migration script, split, classified and located by PostgreSQL's own parser
+// (libpg_query, version 15), without any I/O. `plan` folds what it says.
+//
+// Immutable after parse(), cheap to copy, and safe to read on any thread; views
+// into the text live as long as any copy.
+//
+// The parser assumes standard_conforming_strings = on, the default of every
+// server since 9.1; whoever runs the text must make sure of it.
+class Script {
+ public:
+  // Throws ScriptError for what is no SQL, and for statements that pgrecast
+  // does not take.
+  static Script parse(std::string text, std::string file_name);
+
+  // In the script's order; at least one.
+  const std::vector<Statement>& statements() const;
+
+  const SourceText& source() const;
+
+  std::string_view slice(Span span) const { return source().slice(span); }
+
+  // The text of `whole` with `replacements`, which must lie within it and not
+  // overlap; in any order. To freeze now() within an expression, for example.
+  std::string slice_with(Span whole,
+                         std::vector<Replacement> replacements) const;
+
+  // The statement's text, without semicolon, on another table: `replacement`
+  // (SQL text: quoted where it must be) stands where the table was named, and
+  // CONCURRENTLY is left out. Not for DROP INDEX, which names no table.
+  //
+  // The result was parsed again and differs in nothing else. Throws ScriptError
+  // where it would. (Expressions that are qualified with the table's name, as
+  // in `t.col`, need a replacement with the same last part.)
+  std::string with_table_replaced(const Statement& statement,
+                                  std::string_view replacement) const;
+
+  // For messages of later checks: "file:line:column: message", the line, a
+  // caret, the remedy.
+  std::string error_at(std::size_t offset, std::string_view message,
+                       std::string_view remedy) const {
+    return source().message_at(offset, message, remedy);
+  }
+
+ private:
+  struct Parsed;
+
+  explicit Script(std::shared_ptr<const Parsed> parsed)
+      : parsed_(std::move(parsed)) {}
+
+  std::shared_ptr<const Parsed> parsed_;
+};
+
+}  // namespace pgrecast::script

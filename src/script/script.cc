@@ -1,0 +1,249 @@
+#include "pgrecast/script/script.h"
+
+#include "pgrecast/base/assert.h"
+
+#include "postgres_parser.h"
+#include "statement_reader.h"
+#include "statements.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+namespace pgrecast::script {
+namespace {
+
+ScriptProblem problem_at(const SourceText& source, ScriptProblem::Kind kind,
+                         std::size_t offset, std::string message,
+                         std::string remedy) {
+  ScriptProblem problem{.kind = kind,
+                        .place = source.place(offset),
+                        .message = std::move(message),
+                        .remedy = std::move(remedy),
+                        .formatted = {}};
+  problem.formatted =
+      source.message_at(offset, problem.message, problem.remedy);
+  return problem;
+}
+
+[[noreturn]] void fail(const SourceText& source, ScriptProblem::Kind kind,
+                       std::size_t offset, std::string message,
+                       std::string remedy) {
+  throw ScriptError({problem_at(source, kind, offset, std::move(message),
+                                std::move(remedy))});
+}
+
+void check_encoding(const SourceText& source) {
+  const std::size_t at = find_invalid_utf8(source.text());
+  if (at == std::string::npos) return;
+  fail(source, ScriptProblem::Kind::kSyntax, at,
+       fmt::format("byte 0x{:02X} is not UTF-8 text",
+                   static_cast<unsigned char>(source.text()[at])),
+       "save the script as UTF-8");
+}
+
+// A backslash outside strings and comments. Where the text cannot be scanned to
+// its end (`\echo it's`), only one that begins a line can be told.
+std::optional<std::size_t> find_meta_command(const std::string& text) {
+  if (const auto tokens = scan_sql(text)) {
+    for (const Token& token : *tokens) {
+      if (text[token.span.begin] == '\\') return token.span.begin;
+    }
+    return std::nullopt;
+  }
+  for (std::size_t at = text.find('\\'); at != std::string::npos;
+       at = text.find('\\', at + 1)) {
+    const std::size_t newline = at == 0 ? text.npos : text.rfind('\n', at - 1);
+    const std::size_t begin = newline == text.npos ? 0 : newline + 1;
+    const bool first_of_line = text.find_first_not_of(" \t\r", begin) == at;
+    if (first_of_line && scan_sql(text.substr(0, at))) return at;
+  }
+  return std::nullopt;
+}
+
+[[noreturn]] void fail_syntax(const SourceText& source,
+                              const SyntaxError& error) {
+  const std::string& text = source.text();
+  if (const auto meta = find_meta_command(text)) {
+    fail(source, ScriptProblem::Kind::kRefused, *meta,
+         "a meta-command of psql is not SQL", "take the line out");
+  }
+  if (error.offset < text.size() && text[error.offset] == ':') {
+    fail(source, ScriptProblem::Kind::kSyntax, error.offset, error.message,
+         "variables of psql are not replaced: write the value");
+  }
+  fail(source, ScriptProblem::Kind::kSyntax, error.offset, error.message,
+       fmt::format("correct it; pgrecast reads the syntax of PostgreSQL {}",
+                   parser_version()));
+}
+
+Tree parse_or_fail(const SourceText& source) {
+  auto parsed = parse_sql(source.text());
+  if (const auto* error = std::get_if<SyntaxError>(&parsed)) {
+    fail_syntax(source, *error);
+  }
+  return std::get<Tree>(std::move(parsed));
+}
+
+std::vector<Token> scan_or_fail(const SourceText& source) {
+  auto tokens = scan_sql(source.text());
+  if (tokens) return *std::move(tokens);
+  fail(source, ScriptProblem::Kind::kRefused, 0,
+       "the script's words cannot be told apart",
+       "report it as a bug, with the script");
+}
+
+std::size_t number(const Tree& node, const char* name) {
+  const Tree& value = field(node, name);
+  return value.is_number_unsigned() ? value.get<std::size_t>() : 0;
+}
+
+// The parser's statement includes the white space and comments before it, and
+// has no length when the text ends with it.
+Span statement_span(const SourceText& source, const std::vector<Token>& tokens,
+                    const Tree& item) {
+  const std::size_t begin = number(item, "stmt_location");
+  const std::size_t size = number(item, "stmt_len");
+  const std::size_t end = size == 0 ? source.text().size() : begin + size;
+  std::optional<Span> span;
+  for (const Token& token : tokens) {
+    if (token.span.begin < begin || token.span.end > end) continue;
+    if (token.kind == Token::Kind::kComment) continue;
+    if (source.slice(token.span) == ";") continue;
+    if (!span) span = token.span;
+    span->end = token.span.end;
+  }
+  return span.value_or(Span{begin, begin});
+}
+
+// The statement's tree on another table: what with_table_replaced() must give.
+Tree with_relation(Tree statement, const Tree& table) {
+  Tree& node = statement.begin().value();
+  Tree& relation = node["relation"];
+  relation.erase("schemaname");
+  for (const char* name : {"schemaname", "relname"}) {
+    if (has(table, name)) relation[name] = field(table, name);
+  }
+  node.erase("concurrent");
+  return statement;
+}
+
+bool is_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+// With blanks where the text had none: FROM"t"WHERE.
+std::string spaced(const SourceText& source, Span span,
+                   std::string_view replacement) {
+  const std::string& text = source.text();
+  const bool before = span.begin > 0 && !is_space(text[span.begin - 1]);
+  const bool after = span.end < text.size() && !is_space(text[span.end]);
+  return fmt::format("{}{}{}", before ? " " : "", replacement,
+                     after ? " " : "");
+}
+
+}  // namespace
+
+struct Script::Parsed {
+  SourceText source;
+  std::vector<Statement> statements;
+};
+
+const TableName* table_of(const Statement& statement) {
+  return std::visit(
+      [](const auto& body) -> const TableName* {
+        if constexpr (requires { body.table; }) {
+          return &body.table;
+        } else {
+          return nullptr;
+        }
+      },
+      statement.body);
+}
+
+Script Script::parse(std::string text, std::string file_name) {
+  auto parsed = std::make_shared<Parsed>(
+      Parsed{SourceText(std::move(text), std::move(file_name)), {}});
+  const SourceText& source = parsed->source;
+  check_encoding(source);
+  const Tree tree = parse_or_fail(source);
+  const std::vector<Token> tokens = scan_or_fail(source);
+  std::vector<ScriptProblem> problems;
+  for (const Tree& item : field(tree, "stmts")) {
+    const Span span = statement_span(source, tokens, item);
+    try {
+      const StatementReader reader(source, span, tokens);
+      parsed->statements.push_back(
+          {.span = span,
+           .place = source.place(span.begin),
+           .body = classify(reader, field(item, "stmt"))});
+    } catch (const ScriptError& error) {
+      problems.insert(problems.end(), error.problems().begin(),
+                      error.problems().end());
+    }
+  }
+  if (!problems.empty()) throw ScriptError(std::move(problems));
+  if (parsed->statements.empty()) {
+    fail(source, ScriptProblem::Kind::kRefused, 0,
+         "the script holds no statement", "write the migration into it");
+  }
+  return Script(std::move(parsed));
+}
+
+const std::vector<Statement>& Script::statements() const {
+  return parsed_->statements;
+}
+
+const SourceText& Script::source() const {
+  return parsed_->source;
+}
+
+std::string Script::slice_with(Span whole,
+                               std::vector<Replacement> replacements) const {
+  std::sort(replacements.begin(), replacements.end(),
+            [](const Replacement& a, const Replacement& b) {
+              return a.span < b.span;
+            });
+  std::string result;
+  std::size_t at = whole.begin;
+  for (const auto& [span, text] : replacements) {
+    PGRECAST_ASSERT(span.begin >= at, "begin={} at={}", span.begin, at);
+    PGRECAST_ASSERT(span.end <= whole.end, "end={} whole={}", span.end,
+                    whole.end);
+    result += slice({at, span.begin});
+    result += text;
+    at = span.end;
+  }
+  result += slice({at, whole.end});
+  return result;
+}
+
+std::string Script::with_table_replaced(const Statement& statement,
+                                        std::string_view replacement) const {
+  const TableName* table = table_of(statement);
+  PGRECAST_ASSERT(table != nullptr, "statement at line {} names no table",
+                  statement.place.line);
+  std::vector<Replacement> replacements{
+      {table->span, spaced(source(), table->span, replacement)}};
+  if (const auto* index = std::get_if<CreateIndex>(&statement.body)) {
+    if (index->concurrently) replacements.push_back({*index->concurrently, ""});
+  }
+  std::string result = slice_with(statement.span, std::move(replacements));
+
+  const Tree named = parse_table_name(replacement);
+  const Tree before = parse_single(std::string(slice(statement.span)));
+  const Tree after = parse_single(result);
+  if (named.is_null() || before.is_null() || after.is_null() ||
+      with_relation(before, named) != after) {
+    fail(source(), ScriptProblem::Kind::kRefused, table->span.begin,
+         fmt::format("the table's name cannot be replaced by {} for certain",
+                     replacement),
+         "report it as a bug, with the script");
+  }
+  return result;
+}
+
+}  // namespace pgrecast::script

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "pgrecast/script/statement.h"
+
+#include "statement_reader.h"
+#include "tree.h"
+
+namespace pgrecast::script {
+
+// What the statement is, from its node of the parse tree ({"UpdateStmt": ..}).
+// Throws ScriptError, one problem, for what pgrecast does not take.
+StatementBody classify(const StatementReader& reader, const Tree& statement);
+
+// The node inside {"AlterTableStmt": ..}.
+AlterTable take_alter_table(const StatementReader& reader, const Tree& node);
+
+}  // namespace pgrecast::script

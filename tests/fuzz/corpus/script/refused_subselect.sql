@@ -1,0 +1,1 @@
+UPDATE t SET a = (SELECT max(b) FROM u) WHERE s.t.c

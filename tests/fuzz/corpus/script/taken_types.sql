@@ -1,0 +1,1 @@
+ALTER TABLE ONLY s."T" ALTER a TYPE numeric(10, 2) USING (a::text)::numeric, ALTER b TYPE text COLLATE "C" USING b, ADD c int DEFAULT 1 + 2 NOT NULL, ADD d int GENERATED ALWAYS AS (a * 2) STORED;

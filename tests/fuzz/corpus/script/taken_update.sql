@@ -1,0 +1,2 @@
+UPDATE s.t AS x SET a = CASE WHEN x.b THEN 'y' ELSE $q$ WHERE $q$ END, c = ARRAY[1,2] -- z
+WHERE b BETWEEN 1 AND 2 AND c IS DISTINCT FROM E'\'' ;
