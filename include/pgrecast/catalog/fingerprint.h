@@ -1,0 +1,40 @@
+#pragma once
+
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::catalog {
+
+// What must stay the same about a source while a migration runs, since no
+// change of it is in the stream. Read under a lock on the table, by a snapshot
+// that was taken after the lock.
+struct Fingerprint {
+  // relfilenode: new after VACUUM FULL, CLUSTER, TRUNCATE and rewrites.
+  std::string storage;
+  // Name, columns and types, key, replica identity, our publication's entry,
+  // and what the shadow was cloned with: indexes, constraints, defaults,
+  // storage options. Somebody's change of those would be lost. A line a part.
+  std::vector<std::string> shape;
+
+  bool operator==(const Fingerprint&) const = default;
+
+  // What differs, for people: "columns: [..] is now [..]"; empty when nothing.
+  std::string shape_difference(const Fingerprint& now) const;
+
+  std::string to_json() const;
+  static Fingerprint from_json(const std::string& json);
+};
+
+// Throws SourceChanged when the table is gone.
+Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
+                             const std::string& publication);
+
+// A statement without parameters that answers one row, one column: true while
+// the table is what `fingerprint` says. For transactions that check in passing.
+std::string fingerprint_check(const Fingerprint& fingerprint, Oid oid,
+                              const std::string& publication);
+
+}  // namespace pgrecast::catalog

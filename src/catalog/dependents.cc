@@ -1,0 +1,457 @@
+#include "pgrecast/catalog/dependents.h"
+
+#include "pgrecast/base/log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+namespace pgrecast::catalog {
+namespace {
+
+// What makes up the table: what the exchange hands over or finds on the shadow.
+// A dependency among these is the table's own affair.
+constexpr const char* kMembers = R"sql(
+WITH owned AS (
+  SELECT d.objid, d.deptype FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid = $1::pg_catalog.oid AND d.deptype IN ('a', 'i')),
+member(classid, objid, part) AS (
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid,
+         $1::pg_catalog.oid, 'table'
+  UNION ALL
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.reltoastrelid, 'toast'
+  FROM pg_catalog.pg_class c
+  WHERE c.oid = $1::pg_catalog.oid AND c.reltoastrelid <> 0
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 'row type'
+  FROM pg_catalog.pg_type t WHERE t.typrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray, 'row type'
+  FROM pg_catalog.pg_type t
+  WHERE t.typrelid = $1::pg_catalog.oid AND t.typarray <> 0
+  UNION ALL
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 'index'
+  FROM pg_catalog.pg_index i WHERE i.indrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 'constraint'
+  FROM pg_catalog.pg_constraint c WHERE c.conrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 'default'
+  FROM pg_catalog.pg_attrdef d WHERE d.adrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, o.objid,
+         CASE o.deptype WHEN 'i' THEN 'identity' ELSE 'sequence' END
+  FROM owned o
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 'row type'
+  FROM owned o JOIN pg_catalog.pg_type t ON t.typrelid = o.objid
+  UNION ALL
+  SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, 'trigger'
+  FROM pg_catalog.pg_trigger t WHERE t.tgrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid, 'rule'
+  FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, 'policy'
+  FROM pg_catalog.pg_policy p WHERE p.polrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid, 'statistics'
+  FROM pg_catalog.pg_statistic_ext s WHERE s.stxrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_publication_rel'::pg_catalog.regclass, p.oid,
+         'publication'
+  FROM pg_catalog.pg_publication_rel p WHERE p.prrelid = $1::pg_catalog.oid)
+)sql";
+
+// Who depends on a member and is none, or is one in an unknown way.
+constexpr const char* kDependents = R"sql(
+SELECT DISTINCT d.classid::pg_catalog.regclass::pg_catalog.text, d.objid,
+       COALESCE(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+                d.classid::pg_catalog.regclass::pg_catalog.text || ' '
+                || d.objid::pg_catalog.text),
+       d.deptype, m.part,
+       COALESCE(pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0),
+                'it'),
+       COALESCE(holder.relkind, ''), COALESCE(con.contype, ''),
+       COALESCE(con.conparentid <> 0, false), COALESCE(tg.tgisinternal, false),
+       COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE'), false),
+       COALESCE(pg_catalog.pg_get_userbyid(holder.relowner), '')
+FROM pg_catalog.pg_depend d
+JOIN member m ON m.classid = d.refclassid AND m.objid = d.refobjid
+LEFT JOIN pg_catalog.pg_rewrite rw
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND rw.oid = d.objid
+LEFT JOIN pg_catalog.pg_constraint con
+  ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+ AND con.oid = d.objid
+LEFT JOIN pg_catalog.pg_trigger tg
+  ON d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+ AND tg.oid = d.objid
+LEFT JOIN pg_catalog.pg_class holder
+  ON holder.oid = COALESCE(rw.ev_class, con.conrelid, tg.tgrelid)
+WHERE m.part <> 'toast'
+  AND NOT (d.deptype IN ('a', 'i', 'n')
+           AND EXISTS (SELECT FROM member x WHERE x.classid = d.classid
+                                              AND x.objid = d.objid))
+ORDER BY 3, 5)sql";
+
+// What the members themselves depend on in ways that an exchange would lose.
+constexpr const char* kBonds = R"sql(
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+       CASE d.deptype
+         WHEN 'e' THEN 'is a member of '
+         WHEN 'x' THEN 'is marked DEPENDS ON '
+         WHEN 'P' THEN 'is a part of '
+         WHEN 'S' THEN 'is a part of '
+         ELSE 'depends in an unknown way ("' || d.deptype::pg_catalog.text || '") on ' END
+       || pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+FROM pg_catalog.pg_depend d
+JOIN member m ON m.classid = d.classid AND m.objid = d.objid
+WHERE d.deptype NOT IN ('a', 'i', 'n') AND m.part <> 'toast'
+UNION ALL
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+       'depends in an unknown way ("' || d.deptype::pg_catalog.text || '") on '
+       || pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)
+FROM pg_catalog.pg_shdepend d
+JOIN member m ON m.classid = d.classid AND m.objid = d.objid
+WHERE d.dbid = (SELECT db.oid FROM pg_catalog.pg_database db
+                WHERE db.datname = pg_catalog.current_database())
+  AND (d.deptype NOT IN ('o', 'a', 'r', 't')
+       OR d.refclassid NOT IN (
+            'pg_catalog.pg_authid'::pg_catalog.regclass,
+            'pg_catalog.pg_tablespace'::pg_catalog.regclass))
+UNION ALL
+SELECT pg_catalog.pg_describe_object(l.classoid, l.objoid, l.objsubid),
+       'has a security label of provider ' || l.provider
+FROM pg_catalog.pg_seclabel l
+JOIN member m ON m.classid = l.classoid AND m.objid = l.objoid
+ORDER BY 1, 2)sql";
+
+// What does not show in pg_depend: (object, reason, remedy).
+constexpr const char* kHidden = R"sql(
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0) AS what,
+       'is no ordinary table' AS reason,
+       'name the ordinary table that holds the rows' AS remedy
+FROM pg_catalog.pg_class c
+WHERE c.oid = $1::pg_catalog.oid AND c.relkind <> 'r'
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0),
+       'is a typed table of ' || pg_catalog.format_type(c.reloftype, -1),
+       'ALTER TABLE .. NOT OF; then run again'
+FROM pg_catalog.pg_class c
+WHERE c.oid = $1::pg_catalog.oid AND c.reloftype <> 0
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, i.inhrelid, 0),
+       CASE WHEN k.relispartition THEN 'is a partition of '
+            ELSE 'inherits from ' END
+       || pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, i.inhparent, 0),
+       CASE WHEN k.relispartition THEN 'detach the partition beforehand'
+            ELSE 'remove the link with ALTER TABLE .. NO INHERIT' END
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
+WHERE $1::pg_catalog.oid IN (i.inhrelid, i.inhparent)
+UNION ALL
+SELECT 'subscription ' || COALESCE(s.subname, r.srsubid::pg_catalog.text),
+       'writes into the table',
+       'remove the table from the subscription''s publication and refresh the '
+       'subscription: after an exchange it would skip changes without a word'
+FROM pg_catalog.pg_subscription_rel r
+LEFT JOIN (SELECT oid, subname FROM pg_catalog.pg_subscription) s
+  ON s.oid = r.srsubid
+WHERE r.srrelid = $1::pg_catalog.oid
+UNION ALL
+SELECT 'publication ' || p.pubname,
+       'is FOR ALL TABLES: it would publish the shadow from its first row, '
+       'which no subscriber has',
+       'publish the tables by name instead while the migration runs'
+FROM pg_catalog.pg_publication p WHERE p.puballtables
+UNION ALL
+SELECT 'publication ' || p.pubname,
+       'must be altered and belongs to ' || pg_catalog.pg_get_userbyid(p.pubowner),
+       'run as a member of that role'
+FROM pg_catalog.pg_publication_rel r
+JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
+WHERE r.prrelid = $1::pg_catalog.oid AND p.pubname <> $2
+  AND NOT pg_catalog.pg_has_role(p.pubowner, 'USAGE')
+UNION ALL
+SELECT 'statistics object ' || n.nspname || '.' || s.stxname,
+       'must be altered and belongs to ' || pg_catalog.pg_get_userbyid(s.stxowner),
+       'run as a member of that role'
+FROM pg_catalog.pg_statistic_ext s
+JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+WHERE s.stxrelid = $1::pg_catalog.oid
+  AND NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0),
+       'must be re-created, for which the rights on '
+       || c.confrelid::pg_catalog.regclass::pg_catalog.text || ' do not suffice',
+       'grant REFERENCES and UPDATE (for LOCK TABLE) on it'
+FROM pg_catalog.pg_constraint c
+WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'
+  AND c.conparentid = 0 AND c.confrelid <> c.conrelid
+  AND NOT (pg_catalog.has_table_privilege(
+             c.confrelid, 'UPDATE, DELETE, TRUNCATE')
+           AND pg_catalog.has_any_column_privilege(c.confrelid, 'REFERENCES'))
+ORDER BY 1, 2)sql";
+
+constexpr int kHasSchemaPublications = 150000;
+
+constexpr const char* kSchemaPublications = R"sql(
+SELECT 'publication ' || p.pubname,
+       'publishes schema ' || n.nspname || ' as a whole: the new table would '
+       'enter it, and the old one leave it, behind its subscribers'' backs',
+       'publish the tables by name instead while the migration runs'
+FROM pg_catalog.pg_publication_namespace pn
+JOIN pg_catalog.pg_publication p ON p.oid = pn.pnpubid
+JOIN pg_catalog.pg_namespace n ON n.oid = pn.pnnspid
+WHERE pn.pnnspid = (SELECT c.relnamespace FROM pg_catalog.pg_class c
+                    WHERE c.oid = $1::pg_catalog.oid)
+   OR n.nspname LIKE 'pgrecast%'
+ORDER BY 1)sql";
+
+struct Dependent {
+  std::string catalog;      // pg_rewrite
+  std::string description;  // as pg_describe_object says
+  char deptype = ' ';
+  std::string part;     // of the table: 'table', 'row type', 'identity', ..
+  std::string part_of;  // described
+  char relkind = ' ';   // of the relation that it belongs to
+  char contype = ' ';
+  bool inherited = false;  // a constraint of a partition
+  bool internal = false;   // a trigger of the server's own
+  bool may_alter = false;  // we are a member of the owner of that relation
+  std::string owner;
+};
+
+char first(std::string_view text) {
+  return text.empty() ? ' ' : text.front();
+}
+
+Dependent read_dependent(const pg::Result& result, int row) {
+  int column = 2;
+  Dependent dependent;
+  dependent.catalog = result.text(row, 0);
+  dependent.description = result.text(row, column++);
+  dependent.deptype = first(result.text(row, column++));
+  dependent.part = result.text(row, column++);
+  dependent.part_of = result.text(row, column++);
+  dependent.relkind = first(result.text(row, column++));
+  dependent.contype = first(result.text(row, column++));
+  dependent.inherited = result.boolean(row, column++);
+  dependent.internal = result.boolean(row, column++);
+  dependent.may_alter = result.boolean(row, column++);
+  dependent.owner = result.text(row, column++);
+  return dependent;
+}
+
+Refusal needs_owner(const Dependent& dependent) {
+  return {.what = fmt::format(
+              "{} must be re-created with the new table, and belongs to {}",
+              dependent.description, dependent.owner),
+          .remedy = fmt::format("run as a member of {}", dependent.owner)};
+}
+
+Refusal not_carried(const Dependent& dependent) {
+  const bool by_type = dependent.part == "row type";
+  return {
+      .what = fmt::format("{} depends on {} and would stay with the old table",
+                          dependent.description, dependent.part_of),
+      .remedy = by_type
+                    ? "drop it, or let it use a type of its own (CREATE TYPE)"
+                    : "drop it, and create it again after the migration"};
+}
+
+// The closed world: nullopt only for what src/exchange carries.
+std::optional<Refusal> refusal_of(const Dependent& dependent) {
+  constexpr std::string_view kKnownDeptypes = "ain";
+  if (kKnownDeptypes.find(dependent.deptype) == std::string_view::npos) {
+    return not_carried(dependent);
+  }
+  // The very same sequence is handed over: whoever uses it, goes on.
+  if (dependent.part == "sequence") return std::nullopt;
+  const bool on_rows =
+      dependent.part == "table" || dependent.part == "constraint";
+  if (dependent.catalog == "pg_rewrite" && dependent.relkind == 'v' &&
+      on_rows) {
+    if (!dependent.may_alter) return needs_owner(dependent);
+    return std::nullopt;
+  }
+  if (dependent.catalog == "pg_constraint" && dependent.contype == 'f' &&
+      (on_rows || dependent.part == "index")) {
+    if (dependent.inherited || dependent.relkind != 'r') {
+      return Refusal{
+          .what = fmt::format("{} belongs to a partitioned table, where it "
+                              "cannot be re-created without a check under lock",
+                              dependent.description),
+          .remedy = "drop it, and create it again after the migration"};
+    }
+    if (!dependent.may_alter) return needs_owner(dependent);
+    return std::nullopt;
+  }
+  // The triggers behind a foreign key, on its other table: they come and go
+  // with the constraint.
+  if (dependent.catalog == "pg_trigger" && dependent.internal &&
+      dependent.part == "constraint") {
+    return std::nullopt;
+  }
+  return not_carried(dependent);
+}
+
+void warn_of_event_triggers(pg::Connection& connection) {
+  const pg::Result result = connection.exec(
+      "SELECT evtname, evtevent FROM pg_catalog.pg_event_trigger "
+      "WHERE evtenabled IN ('O', 'A') ORDER BY evtname");
+  for (int row = 0; row < result.rows(); ++row) {
+    log::warn("catalog", "event trigger will fire on our statements",
+              "name={} event={}", result.text(row, 0), result.text(row, 1));
+  }
+}
+
+void add_reasons(const pg::Result& result, std::vector<Refusal>& refusals) {
+  for (int row = 0; row < result.rows(); ++row) {
+    refusals.push_back(
+        {.what = fmt::format("{} {}", result.text(row, 0), result.text(row, 1)),
+         .remedy = std::string(result.text(row, 2))});
+  }
+}
+
+// A dependent of the source on one of its columns, and that column's fate.
+constexpr const char* kColumnDependents = R"sql(
+SELECT DISTINCT
+       pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+       a.attname, n.attname IS NULL,
+       CASE WHEN n.attname IS NOT NULL THEN
+         pg_catalog.format_type(n.atttypid, n.atttypmod) END
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_catalog.pg_attribute n
+  ON n.attrelid = $2::pg_catalog.oid AND n.attname = a.attname
+ AND NOT n.attisdropped
+LEFT JOIN pg_catalog.pg_rewrite rw
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND rw.oid = d.objid
+LEFT JOIN pg_catalog.pg_constraint con
+  ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+ AND con.oid = d.objid
+WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = $1::pg_catalog.oid AND d.refobjsubid > 0
+  AND (con.contype = 'f'
+       OR d.classid IN ('pg_catalog.pg_rewrite'::pg_catalog.regclass,
+                        'pg_catalog.pg_trigger'::pg_catalog.regclass,
+                        'pg_catalog.pg_policy'::pg_catalog.regclass,
+                        'pg_catalog.pg_publication_rel'::pg_catalog.regclass,
+                        'pg_catalog.pg_statistic_ext'::pg_catalog.regclass))
+  AND (n.attname IS NULL
+       OR rw.ev_class <> $1::pg_catalog.oid
+          AND (n.atttypid, n.atttypmod, n.attcollation)
+              IS DISTINCT FROM (a.atttypid, a.atttypmod, a.attcollation))
+ORDER BY 1, 2)sql";
+
+// A sequence whose column the new shape lacks stays with the old table, and is
+// dropped with it.
+constexpr const char* kSequenceDependents = R"sql(
+SELECT pg_catalog.pg_describe_object(u.classid, u.objid, u.objsubid),
+       d.refobjsubid, a.attname,
+       pg_catalog.pg_describe_object(d.classid, d.objid, 0)
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+JOIN pg_catalog.pg_depend u
+  ON u.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+ AND u.refobjid = s.oid AND u.deptype = 'n'
+WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = $1::pg_catalog.oid AND d.deptype = 'a'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attrdef ad
+                  WHERE u.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                    AND ad.oid = u.objid
+                    AND ad.adrelid IN ($1::pg_catalog.oid, $2::pg_catalog.oid))
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute n
+                  WHERE n.attrelid = $2::pg_catalog.oid
+                    AND n.attname = a.attname AND NOT n.attisdropped)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
+                  JOIN pg_catalog.pg_attrdef ad ON ad.oid = x.objid
+                   AND ad.adrelid = $2::pg_catalog.oid
+                  WHERE x.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+                    AND x.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                    AND x.refobjid = s.oid)
+ORDER BY 1)sql";
+
+}  // namespace
+
+std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
+                                          const Table& table,
+                                          const std::string& own_publication) {
+  std::vector<Refusal> refusals;
+  const std::string members = kMembers;
+  const pg::Result dependents =
+      connection.exec(members + kDependents, {table.oid});
+  for (int row = 0; row < dependents.rows(); ++row) {
+    auto refusal = refusal_of(read_dependent(dependents, row));
+    if (!refusal) continue;
+    // One object may depend on several parts: a line for each object.
+    const bool known = std::ranges::any_of(refusals, [&](const Refusal& other) {
+      return other.what.starts_with(
+          fmt::format("{} ", dependents.text(row, 2)));
+    });
+    if (!known) refusals.push_back(std::move(*refusal));
+  }
+  const pg::Result bonds = connection.exec(members + kBonds, {table.oid});
+  for (int row = 0; row < bonds.rows(); ++row) {
+    refusals.push_back(
+        {.what = fmt::format("{} {}, which the new table would lose",
+                             bonds.text(row, 0), bonds.text(row, 1)),
+         .remedy = "remove that beforehand, and restore it afterwards"});
+  }
+  add_reasons(connection.exec(kHidden, {table.oid, own_publication}), refusals);
+  if (connection.server_version() >= kHasSchemaPublications) {
+    add_reasons(connection.exec(kSchemaPublications, {table.oid}), refusals);
+  }
+  warn_of_event_triggers(connection);
+  return refusals;
+}
+
+std::vector<Refusal> dependents_on_changed_columns(pg::Connection& connection,
+                                                   Oid source, Oid target) {
+  const pg::Result columns =
+      connection.exec(kColumnDependents, {source, target});
+  std::vector<Refusal> refusals;
+  refusals.reserve(static_cast<std::size_t>(columns.rows()));
+  for (int row = 0; row < columns.rows(); ++row) {
+    refusals.push_back(
+        {.what = columns.boolean(row, 2)
+                     ? fmt::format("{} needs column {}, which the new table "
+                                   "does not have",
+                                   columns.text(row, 0), columns.text(row, 1))
+                     : fmt::format("{} uses column {}, whose type becomes {}",
+                                   columns.text(row, 0), columns.text(row, 1),
+                                   columns.text(row, 3)),
+         .remedy = "drop it, and create it again after the migration"});
+  }
+  const pg::Result sequences =
+      connection.exec(kSequenceDependents, {source, target});
+  for (int row = 0; row < sequences.rows(); ++row) {
+    refusals.push_back(
+        {.what = fmt::format("{} uses {}, which belongs to column {}; the new "
+                             "table does not have that column",
+                             sequences.text(row, 0), sequences.text(row, 3),
+                             sequences.text(row, 2)),
+         .remedy =
+             "release the sequence with ALTER SEQUENCE .. OWNED BY NONE"});
+  }
+  return refusals;
+}
+
+}  // namespace pgrecast::catalog

@@ -1,0 +1,119 @@
+#include "pgrecast/catalog/fingerprint.h"
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/pg/quote.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace pgrecast::catalog {
+namespace {
+
+// Definitions are compared as the server stores them (hashed), not as it prints
+// them: printing one takes a lock on the table, behind which we would wait.
+//
+// Of indexes only valid ones count: REINDEX CONCURRENTLY goes by unseen.
+//
+// No setting may change what it answers (format_type and regclass would follow
+// the search_path): it is asked by sessions with the script's settings too.
+// Column 0 is the storage, the others are the parts of the shape.
+std::string parts_query(Oid oid, const std::string& publication) {
+  return fmt::format(
+      R"sql(SELECT pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.text,
+ (SELECT 'name: ' || n.nspname || '.' || c.relname
+  FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace),
+ (SELECT 'columns: ' || pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
+         tn.nspname || '.' || t.typname, a.atttypmod, a.attcollation,
+         a.attnotnull, a.attgenerated) ORDER BY a.attnum)::pg_catalog.text
+  FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+ 'replica identity: ' || c.relreplident::pg_catalog.text || ' ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indkey::pg_catalog.text,
+          i.indimmediate, i.indisvalid, i.indisunique) ORDER BY ic.relname)::pg_catalog.text
+   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+   WHERE i.indrelid = c.oid AND (i.indisreplident OR i.indisprimary)), 'none'),
+ 'publication: ' || COALESCE(
+  (SELECT pg_catalog.json_build_array(pr.oid, p.pubinsert, p.pubupdate, p.pubdelete,
+          p.pubtruncate, pg_catalog.to_jsonb(pr)->>'prattrs', pg_catalog.to_jsonb(pr)->>'prqual')::pg_catalog.text
+   FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid
+   WHERE p.pubname = {1} AND pr.prrelid = c.oid), 'not published'),
+ 'indexes: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indisunique,
+          i.indkey::pg_catalog.text, i.indclass::pg_catalog.text, i.indcollation::pg_catalog.text,
+          i.indoption::pg_catalog.text, pg_catalog.hashtext(i.indexprs::pg_catalog.text),
+          pg_catalog.hashtext(i.indpred::pg_catalog.text)) ORDER BY ic.relname)::pg_catalog.text
+   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+   WHERE i.indrelid = c.oid AND i.indisvalid), 'none'),
+ 'constraints: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.conname, n.contype, n.convalidated,
+          n.condeferrable, n.condeferred, n.conkey, pg_catalog.hashtext(n.conbin::pg_catalog.text))
+          ORDER BY n.conname)::pg_catalog.text
+   FROM pg_catalog.pg_constraint n
+   WHERE n.conrelid = c.oid AND n.contype IN ('c', 'n', 'p', 'u', 'x')), 'none'),
+ 'defaults: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(d.adnum, pg_catalog.hashtext(d.adbin::pg_catalog.text))
+          ORDER BY d.adnum)::pg_catalog.text
+   FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid), 'none'),
+ 'storage options: ' || COALESCE(c.reloptions::pg_catalog.text, 'none') || ' ' ||
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attstorage, a.attcompression,
+          COALESCE(a.attstattarget, -1)) ORDER BY a.attnum)::pg_catalog.text
+   FROM pg_catalog.pg_attribute a
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM pg_catalog.pg_class c WHERE c.oid = {0}::pg_catalog.oid)sql",
+      oid, pg::quote_literal(publication));
+}
+
+}  // namespace
+
+std::string Fingerprint::shape_difference(const Fingerprint& now) const {
+  std::string text;
+  for (std::size_t i = 0; i < shape.size() && i < now.shape.size(); ++i) {
+    if (shape[i] == now.shape[i]) continue;
+    text += fmt::format("{}{}, now {}", text.empty() ? "" : "; ", shape[i],
+                        now.shape[i]);
+  }
+  return text;
+}
+
+std::string Fingerprint::to_json() const {
+  return nlohmann::json{{"storage", storage}, {"shape", shape}}.dump();
+}
+
+Fingerprint Fingerprint::from_json(const std::string& json) {
+  const auto parsed = nlohmann::json::parse(json);
+  return {.storage = parsed.at("storage").get<std::string>(),
+          .shape = parsed.at("shape").get<std::vector<std::string>>()};
+}
+
+Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
+                             const std::string& publication) {
+  const pg::Result result = connection.exec(parts_query(oid, publication));
+  if (result.empty()) {
+    throw SourceChanged(
+        fmt::format("the table of OID {} was dropped by somebody", oid));
+  }
+  Fingerprint fingerprint{.storage = std::string(result.text(0, 0)),
+                          .shape = {}};
+  for (int column = 1; column < result.columns(); ++column) {
+    fingerprint.shape.emplace_back(result.text(0, column));
+  }
+  return fingerprint;
+}
+
+std::string fingerprint_check(const Fingerprint& fingerprint, Oid oid,
+                              const std::string& publication) {
+  std::string expected = pg::quote_literal(fingerprint.storage);
+  std::string names = "storage";
+  for (std::size_t i = 0; i < fingerprint.shape.size(); ++i) {
+    expected += ", " + pg::quote_literal(fingerprint.shape[i]);
+    names += fmt::format(", part{}", i);
+  }
+  return fmt::format(
+      "SELECT COALESCE((SELECT ROW(now.*)::pg_catalog.text "
+      "OPERATOR(pg_catalog.=) ROW({})"
+      "::pg_catalog.text FROM ({}) AS now({})), false)",
+      expected, parts_query(oid, publication), names);
+}
+
+}  // namespace pgrecast::catalog
