@@ -1,0 +1,40 @@
+#pragma once
+
+#include "pgrecast/catalog/settings.h"
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/target.h"
+#include "pgrecast/script/script.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::plan {
+
+// A source and the clone on which the script is to run.
+struct FoldTable {
+  catalog::Table source;
+  catalog::QualifiedName shadow;
+  catalog::QualifiedName retired;
+};
+
+// Runs the script's DDL on the clones, statement by statement, reads back what
+// the server made of them, and folds its UPDATEs, DELETEs and type changes into
+// each table's SELECT list: every statement is one more query around the one
+// before it, so that it sees what those before it made, and names resolve as
+// the server resolves them.
+//
+// `settings` hold while the script's own words are run.
+//
+// In a transaction of the caller's (to be rolled back by a plan, committed by
+// a run), where the clones exist. `tables[i]` becomes the i-th target. The
+// clones keep their indexes (strip_indexes takes them off).
+//
+// Throws Refused, with every refusal that was found and the place in the
+// script; SqlError never: what the server refuses is a refusal with its words.
+std::vector<TableTarget> fold(pg::Connection& connection,
+                              const script::Script& script,
+                              const std::vector<FoldTable>& tables,
+                              const catalog::Settings& settings);
+
+}  // namespace pgrecast::plan

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "pgrecast/catalog/settings.h"
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/target.h"
+#include "pgrecast/script/script.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::plan {
+
+// What a migration makes in the database, by name. Found again by the
+// migration's name alone, on any host.
+struct Names {
+  std::string migration;
+  std::string publication;
+  std::string slot;  // [a-z0-9_], unique in the cluster: it has the database
+
+  // `ordinal` counts the schemas of the sources, from 0: two tables of one
+  // name may belong to one migration.
+  std::string shadow_schema(std::size_t ordinal) const;
+  std::string retired_schema(std::size_t ordinal) const;
+};
+
+// Throws UsageError for a name that is empty or not valid UTF-8.
+Names make_names(const std::string& migration, catalog::Oid database);
+
+// What a migration will do. Plain values.
+struct Plan {
+  Names names;
+  catalog::Settings settings;
+  std::vector<catalog::Table> sources;  // one a target, in the same order
+  std::vector<TableTarget> targets;
+  std::vector<std::string> schemas;  // to be made, for shadows and retired
+  std::vector<std::string> warnings;
+};
+
+// Reads script and catalogs, and checks every precondition that can be checked
+// in this database. Changes nothing: the clones are made in a transaction that
+// is rolled back. `connection` is a session with an empty search_path and no
+// transaction.
+//
+// Throws Refused with all the reasons that were found, script::ScriptError.
+Plan make_plan(pg::Connection& connection, const script::Script& script,
+               const Names& names);
+
+// Makes the schemas and the shadows of `plan`, without indexes, in the caller's
+// transaction; the targets become what the server made of them now. Throws
+// Refused where that fails.
+void build_shadows(pg::Connection& connection, const script::Script& script,
+                   Plan& plan);
+
+}  // namespace pgrecast::plan

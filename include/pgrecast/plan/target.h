@@ -1,0 +1,53 @@
+#pragma once
+
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/plan/select_list.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgrecast::plan {
+
+// An index of the shadow, built after the copy: complete statements, which
+// name the shadow by its qualified name.
+struct ShadowIndex {
+  std::string name;
+  bool unique = false;       // or an exclusion constraint
+  bool from_script = false;  // the source has none of this name
+  std::string create;        // CREATE INDEX ..; empty: `constraint` makes it
+  std::optional<std::string> constraint;  // ALTER TABLE .. ADD CONSTRAINT ..
+  std::vector<std::string> then;          // comments, statistics targets, marks
+};
+
+// One table of a migration: what it shall become, and how.
+struct TableTarget {
+  std::uint32_t ordinal = 0;  // also the change buffer's TableId
+  catalog::QualifiedName source;
+  catalog::QualifiedName shadow;   // in the migration's schema, same name
+  catalog::QualifiedName retired;  // where the source goes at cutover
+  SelectList select;
+  // The shadow's columns that hold the source's key, in the key's order.
+  std::vector<std::string> shadow_key;
+  // The unique index on exactly those. `key_index_is_ours`: the target has
+  // none, ours is dropped before the exchange.
+  ShadowIndex key_index;
+  bool key_index_is_ours = false;
+  std::vector<ShadowIndex> indexes;  // the others
+  // CHECK .. NOT VALID: they would reject old rows on insert, so they are
+  // added in the exchange. Complete statements on the shadow.
+  std::vector<std::string> late_constraints;
+  // Source columns that the script renames: old name, new name.
+  std::map<std::string, std::string> renamed;
+  // For people: what the script changes, a line each.
+  std::vector<std::string> changes;
+
+  bool has_secondary_unique() const;
+
+  std::string to_json() const;
+  static TableTarget from_json(const std::string& json);
+};
+
+}  // namespace pgrecast::plan

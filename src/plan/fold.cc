@@ -1,0 +1,788 @@
+#include "pgrecast/plan/fold.h"
+
+#include "pgrecast/base/assert.h"
+#include "pgrecast/base/error.h"
+#include "pgrecast/base/text.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/clone.h"
+
+#include "key_conversion.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace pgrecast::plan {
+namespace {
+
+using catalog::Column;
+using pg::quote_identifier;
+
+constexpr const char* kKeyRemedy =
+    "leave the key's columns as they are, or widen them only (for instance "
+    "integer to bigint)";
+
+// A table while the script is being folded into it.
+struct Folding {
+  const FoldTable* table = nullptr;
+  catalog::Oid shadow_oid = 0;
+  // The query so far is head + " WHERE condition" + tail; it yields the
+  // columns in `live`, and the source's ctid.
+  std::string head;
+  std::string tail;
+  std::string ctid_column;
+  std::vector<Column> columns;  // of the clone, now
+  std::vector<Column> at_first;
+  std::set<std::string> live;  // those of them that the query yields
+  // Added columns whose default is evaluated anew for each row, by the shadow
+  // itself: attnum, and how the column makes its values.
+  std::map<int, std::string> made_anew;
+  std::vector<std::pair<int, std::string>> key;  // attnum on the clone, value
+  std::vector<std::string> changes;
+};
+
+std::string source_alias(const Folding& folding) {
+  return quote_identifier(folding.table->source.name.name);
+}
+
+const Column* find_attnum(const std::vector<Column>& columns, int attnum) {
+  const auto found = std::ranges::find(columns, attnum, &Column::attnum);
+  return found == columns.end() ? nullptr : &*found;
+}
+
+// As an UPDATE by hand assigns: what is too long is an error, unless only
+// blanks need to be cut off; char(n) is filled up. (A cast to varchar(n) would
+// cut anything off.)
+std::string assigned(const std::string& value, const Column& column) {
+  const std::string cast =
+      fmt::format("CAST({} AS {})", value, column.cast_type);
+  if (column.base_modifier < 0) return cast;
+  constexpr catalog::Oid kBpchar = 1042;
+  constexpr catalog::Oid kVarchar = 1043;
+  constexpr catalog::Oid kBit = 1560;
+  constexpr catalog::Oid kVarbit = 1562;
+  const char* length_check = nullptr;
+  switch (column.base_type_oid) {
+    case kBpchar:
+      length_check = "bpchar";
+      break;
+    case kVarchar:
+      length_check = "varchar";
+      break;
+    case kBit:
+      length_check = "bit";
+      break;
+    case kVarbit:
+      length_check = "varbit";
+      break;
+    default:
+      return cast;
+  }
+  return fmt::format("pg_catalog.{}({}, {}, false)",
+                     quote_identifier(length_check), cast,
+                     column.base_modifier);
+}
+
+// How a column makes its values by itself.
+std::string made_by(const Column& column) {
+  return column.identity ? "identity" : column.default_expression.value_or("");
+}
+
+class Folder {
+ public:
+  Folder(pg::Connection& connection, const script::Script& script,
+         const catalog::Settings& settings)
+      : connection_(&connection), script_(&script), settings_(&settings) {}
+
+  std::vector<TableTarget> fold(const std::vector<FoldTable>& tables);
+
+ private:
+  Folding begin(const FoldTable& table);
+  void apply(const script::Statement& statement,
+             const script::AlterTable& body);
+  void apply(const script::Statement& statement,
+             const script::RenameColumn& body);
+  void apply(const script::Statement& statement, const script::Update& body);
+  void apply(const script::Statement& statement, const script::Delete& body);
+  void apply(const script::Statement& statement,
+             const script::CreateIndex& body);
+  void apply(const script::Statement& statement, const script::DropIndex& body);
+
+  Folding& folding_of(const script::Statement& statement,
+                      const script::TableName& name);
+  void run_on_clone(const script::Statement& statement, Folding& folding);
+  void run_script_sql(const script::Statement& statement,
+                      const std::string& sql);
+  void reshape(const script::Statement& statement, Folding& folding,
+               const std::vector<script::TypeChange>& type_changes);
+  std::string added_value(const script::Statement& statement, Folding& folding,
+                          const Column& column);
+  std::optional<std::string> domain_default(const Column& column);
+  void change_key(const script::Statement& statement, Folding& folding,
+                  const Column& before, const Column& after,
+                  const script::TypeChange* change);
+  void check_expression(const script::Statement& statement, Folding& folding,
+                        const script::Expression& expression,
+                        const std::optional<std::string>& alias);
+  bool is_immutable(const Folding& folding, const std::string& expression);
+  void refuse_foreign_key(const Folding& folding,
+                          const script::Subcommand& subcommand);
+  std::string expression_text(const script::Expression& expression) const;
+  TableTarget finish(Folding& folding, std::uint32_t ordinal);
+  void choose_indexes(Folding& folding, TableTarget& target);
+  void try_select(Folding& folding, const TableTarget& target);
+
+  [[noreturn]] void refuse(std::size_t offset, const std::string& what,
+                           const std::string& remedy) const {
+    throw Refused(script_->error_at(offset, what, ""), remedy);
+  }
+
+  pg::Connection* connection_;
+  const script::Script* script_;
+  const catalog::Settings* settings_;
+  std::vector<Folding> foldings_;
+};
+
+// Puts one more query around what there is.
+void wrap(Folding& folding, const std::string& list, const std::string& alias,
+          const std::string& where) {
+  folding.head = fmt::format("SELECT {}, {} FROM ({}", list,
+                             folding.ctid_column, folding.head);
+  folding.tail +=
+      fmt::format(") AS {}{}", alias, where.empty() ? "" : " WHERE " + where);
+}
+
+Folding Folder::begin(const FoldTable& table) {
+  Folding folding;
+  folding.table = &table;
+  folding.shadow_oid = catalog::find_relation(*connection_, table.shadow.schema,
+                                              table.shadow.name)
+                           .value();
+  folding.columns = catalog::read_columns(*connection_, folding.shadow_oid);
+  folding.at_first = folding.columns;
+  std::string ctid = "pgrecast_ctid";
+  while (table.source.column(ctid) != nullptr) ctid += '_';
+  folding.ctid_column = quote_identifier(ctid);
+  std::vector<std::string> list;
+  const std::string alias = source_alias(folding);
+  for (const Column& column : table.source.columns) {
+    list.push_back(alias + "." + quote_identifier(column.name));
+    folding.live.insert(column.name);
+  }
+  folding.head = fmt::format("SELECT {}, {}.ctid AS {} FROM ONLY {} AS {}",
+                             join(list, ", "), alias, folding.ctid_column,
+                             table.source.name.quoted(), alias);
+  for (const catalog::KeyColumn& key : table.source.key.value().columns) {
+    const auto column =
+        std::ranges::find(folding.columns, key.name, &Column::name);
+    PGRECAST_ASSERT(column != folding.columns.end(), "key={}", key.name);
+    folding.key.emplace_back(column->attnum, std::string(1, '\0') + "." +
+                                                 quote_identifier(key.name));
+  }
+  return folding;
+}
+
+std::vector<TableTarget> Folder::fold(const std::vector<FoldTable>& tables) {
+  for (const FoldTable& table : tables) foldings_.push_back(begin(table));
+  for (const script::Statement& statement : script_->statements()) {
+    std::visit([&](const auto& body) { apply(statement, body); },
+               statement.body);
+  }
+  std::vector<TableTarget> targets;
+  for (Folding& folding : foldings_) {
+    targets.push_back(
+        finish(folding, static_cast<std::uint32_t>(targets.size())));
+  }
+  return targets;
+}
+
+// The script's own settings, its search_path above all, hold while its words
+// are run, and ours while we read the catalogs.
+void Folder::run_script_sql(const script::Statement& statement,
+                            const std::string& sql) {
+  connection_->exec("SAVEPOINT script_statement");
+  try {
+    for (const auto& [name, value] : *settings_) {
+      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
+                        {name, value});
+    }
+    connection_->exec(sql);
+    connection_->exec("SET LOCAL search_path = ''");
+  } catch (const pg::SqlError& error) {
+    connection_->exec("ROLLBACK TO SAVEPOINT script_statement");
+    refuse(statement.span.begin,
+           fmt::format("the server refuses this on an empty copy of the table: "
+                       "{}",
+                       error.what()),
+           error.fields().hint.empty() ? "correct the statement"
+                                       : error.fields().hint);
+  }
+}
+
+void Folder::run_on_clone(const script::Statement& statement,
+                          Folding& folding) {
+  run_script_sql(statement, script_->with_table_replaced(
+                                statement, folding.table->shadow.quoted()));
+}
+
+Folding& Folder::folding_of(const script::Statement& statement,
+                            const script::TableName& name) {
+  connection_->exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                    {settings_->at("search_path")});
+  const auto oid = catalog::find_relation(*connection_, name.schema, name.name);
+  connection_->exec("SET LOCAL search_path = ''");
+  for (Folding& folding : foldings_) {
+    if (oid == folding.table->source.oid) return folding;
+  }
+  refuse(statement.span.begin,
+         fmt::format("table {} is none of this migration", name.name),
+         "name each table the same way in all statements");
+}
+
+std::string Folder::expression_text(
+    const script::Expression& expression) const {
+  return fmt::format("({})", script_->slice(expression.span));
+}
+
+// The server decides: an index may only hold immutable expressions, in its
+// predicate too, where their type does not matter.
+bool Folder::is_immutable(const Folding& folding,
+                          const std::string& expression) {
+  connection_->exec("SAVEPOINT immutable");
+  bool immutable = true;
+  try {
+    for (const auto& [name, value] : *settings_) {
+      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
+                        {name, value});
+    }
+    connection_->exec(fmt::format("CREATE INDEX ON {} ((0)) WHERE ({}) IS NULL",
+                                  folding.table->shadow.quoted(), expression));
+  } catch (const pg::SqlError& error) {
+    // invalid_object_definition: "functions in index predicate must be marked
+    // IMMUTABLE". Anything else is wrong with the expression itself.
+    if (error.sqlstate() != "42P17") {
+      connection_->exec("ROLLBACK TO SAVEPOINT immutable");
+      throw;
+    }
+    immutable = false;
+  }
+  connection_->exec("ROLLBACK TO SAVEPOINT immutable");
+  return immutable;
+}
+
+void Folder::check_expression(const script::Statement& statement,
+                              Folding& folding,
+                              const script::Expression& expression,
+                              const std::optional<std::string>& alias) {
+  std::vector<script::Replacement> unqualified;
+  for (const script::ColumnUse& use : expression.facts.columns) {
+    if (!folding.live.contains(use.name)) {
+      refuse(use.span.begin,
+             fmt::format("{} is no column here: the whole row, a function of "
+                         "it, and generated columns of earlier statements "
+                         "cannot be used",
+                         use.name),
+             "name the columns that are needed one by one");
+    }
+    const auto column =
+        std::ranges::find(folding.columns, use.name, &Column::name);
+    if (column != folding.columns.end() &&
+        folding.made_anew.contains(column->attnum)) {
+      refuse(use.span.begin,
+             fmt::format("the values of {} are made anew whenever a row is "
+                         "copied, so nothing can be computed from them",
+                         use.name),
+             "compute it in a migration of its own, after this one");
+    }
+    const std::string& known = alias ? *alias : folding.table->source.name.name;
+    if (use.qualifier && *use.qualifier != known) {
+      refuse(use.span.begin,
+             fmt::format("{} is not this table's name here", *use.qualifier),
+             fmt::format("write {}.{}", known, use.name));
+    }
+    unqualified.push_back(
+        {.span = use.span, .text = quote_identifier(use.name)});
+  }
+  if (expression.facts.has_date_word) {
+    refuse(expression.span.begin,
+           "'now', 'today', 'tomorrow' and 'yesterday' differ each time they "
+           "are evaluated",
+           "write the date or time itself");
+  }
+  const std::string text = script_->slice_with(expression.span, unqualified);
+  try {
+    if (is_immutable(folding, text)) return;
+  } catch (const pg::SqlError& error) {
+    refuse(expression.span.begin,
+           fmt::format("the server refuses this: {}", error.what()),
+           "correct the expression");
+  }
+  refuse(expression.span.begin,
+         "the expression may give another value each time it is evaluated "
+         "(a function, operator or cast in it is not immutable)",
+         "use immutable functions only; for time zones write AT TIME ZONE with "
+         "the zone's name");
+  static_cast<void>(statement);
+}
+
+// The clone has no foreign keys: IF EXISTS would drop nothing, without a word,
+// and the exchange carry the constraint over.
+void Folder::refuse_foreign_key(const Folding& folding,
+                                const script::Subcommand& subcommand) {
+  const pg::Result found = connection_->exec(
+      "SELECT FROM pg_catalog.pg_constraint WHERE conname = $1"
+      " AND conrelid = $2::pg_catalog.oid AND contype = 'f'",
+      {subcommand.name, folding.table->source.oid});
+  if (found.empty()) return;
+  refuse(subcommand.span.begin,
+         fmt::format("{} is a foreign key, which a migration carries over as "
+                     "it is",
+                     subcommand.name),
+         "drop it before or after the migration: that needs no rewrite");
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::AlterTable& body) {
+  Folding& folding = folding_of(statement, body.table);
+  for (const script::TypeChange& change : body.type_changes) {
+    if (change.using_expression) {
+      check_expression(statement, folding, *change.using_expression,
+                       std::nullopt);
+    }
+  }
+  for (const script::Subcommand& subcommand : body.subcommands) {
+    if (subcommand.kind == script::AlterKind::kDropConstraint) {
+      refuse_foreign_key(folding, subcommand);
+    }
+  }
+  run_on_clone(statement, folding);
+  reshape(statement, folding, body.type_changes);
+  // Of columns, reshape() tells. What is not told counts as unchanged.
+  for (const script::Subcommand& subcommand : body.subcommands) {
+    if (subcommand.kind == script::AlterKind::kColumnType ||
+        subcommand.kind == script::AlterKind::kAddColumn ||
+        subcommand.kind == script::AlterKind::kDropColumn) {
+      continue;
+    }
+    folding.changes.emplace_back(script_->slice(subcommand.span));
+  }
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::RenameColumn& body) {
+  Folding& folding = folding_of(statement, body.table);
+  run_on_clone(statement, folding);
+  reshape(statement, folding, {});
+}
+
+// The value that existing rows have in a column that was just added.
+std::string Folder::added_value(const script::Statement& statement,
+                                Folding& folding, const Column& column) {
+  const std::string null = fmt::format("CAST(NULL AS {})", column.cast_type);
+  if (column.identity) {
+    folding.made_anew[column.attnum] = made_by(column);
+    return null;
+  }
+  const std::optional<std::string> expression = column.default_expression
+                                                    ? column.default_expression
+                                                    : domain_default(column);
+  if (!expression) return null;
+  const std::string& text = *expression;
+  if (is_immutable(folding, text)) {
+    return assigned(fmt::format("({})", text), column);
+  }
+  // ADD COLUMN evaluates a stable default once, for all rows; a volatile one
+  // for each.
+  const pg::Result functions = connection_->exec(
+      "SELECT EXISTS (SELECT FROM pg_catalog.pg_attrdef d"
+      " JOIN pg_catalog.pg_depend p ON p.objid = d.oid"
+      "  AND p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
+      "  AND p.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+      " JOIN pg_catalog.pg_proc f ON f.oid = p.refobjid"
+      " WHERE d.adrelid = $1::pg_catalog.oid AND d.adnum = $2::pg_catalog.int2"
+      "  AND f.provolatile = 'v')"
+      // Built-in functions are pinned and leave no dependency.
+      " OR EXISTS (SELECT FROM pg_catalog.pg_proc f"
+      " WHERE f.provolatile = 'v' AND f.pronamespace ="
+      "  'pg_catalog'::pg_catalog.regnamespace"
+      "  AND $3 ~ ('\\m' || f.proname || '\\('))",
+      {folding.shadow_oid, column.attnum, text});
+  if (functions.boolean(0, 0)) {
+    folding.made_anew[column.attnum] = made_by(column);
+    return null;
+  }
+  const pg::Result now =
+      connection_->exec(fmt::format("SELECT ({})::pg_catalog.text", text));
+  if (now.is_null(0, 0)) return null;
+  static_cast<void>(statement);
+  return assigned(pg::quote_literal(now.text(0, 0)), column);
+}
+
+// ADD COLUMN takes the domain's default where the column has none.
+std::optional<std::string> Folder::domain_default(const Column& column) {
+  if (column.type_oid == column.base_type_oid) return std::nullopt;
+  const pg::Result result = connection_->exec(
+      "SELECT pg_catalog.pg_get_expr(typdefaultbin, 0)"
+      " FROM pg_catalog.pg_type WHERE oid = $1::pg_catalog.oid",
+      {column.type_oid});
+  return result.optional_text(0, 0);
+}
+
+// Reads what the statement made of the clone's columns, and follows.
+void Folder::reshape(const script::Statement& statement, Folding& folding,
+                     const std::vector<script::TypeChange>& type_changes) {
+  const std::vector<Column> before = std::move(folding.columns);
+  folding.columns = catalog::read_columns(*connection_, folding.shadow_oid);
+  std::vector<std::string> list;
+  std::set<std::string> live;
+  for (const Column& column : folding.columns) {
+    const std::string name = quote_identifier(column.name);
+    const Column* old = find_attnum(before, column.attnum);
+    const bool known = old != nullptr && folding.live.contains(old->name);
+    if (column.generated) {
+      // The server computes it on insert. A source's is there to be read by
+      // expressions as long as nothing that it may depend on has changed.
+      if (known && column.type == old->type && type_changes.empty()) {
+        list.push_back(quote_identifier(old->name) + " AS " + name);
+        live.insert(column.name);
+      }
+      continue;
+    }
+    live.insert(column.name);
+    if (old == nullptr) {
+      list.push_back(added_value(statement, folding, column) + " AS " + name);
+      folding.changes.push_back(
+          fmt::format("column {} added, {}", column.name, column.type));
+      continue;
+    }
+    if (!known) {
+      refuse(
+          statement.span.begin,
+          fmt::format("column {} was generated, and its values are not known "
+                      "any more at this statement",
+                      old->name),
+          "put this statement first, or in a migration of its own");
+    }
+    if (old->name != column.name) {
+      folding.changes.push_back(
+          fmt::format("column {} renamed to {}", old->name, column.name));
+    }
+    const auto change =
+        std::ranges::find(type_changes, old->name, &script::TypeChange::column);
+    const bool changed =
+        change != type_changes.end() || old->type != column.type;
+    if (!changed) {
+      list.push_back(quote_identifier(old->name) + " AS " + name);
+      continue;
+    }
+    change_key(statement, folding, *old, column,
+               change == type_changes.end() ? nullptr : &*change);
+    const bool has_using =
+        change != type_changes.end() && change->using_expression.has_value();
+    list.push_back(assigned(has_using
+                                ? expression_text(*change->using_expression)
+                                : quote_identifier(old->name),
+                            column) +
+                   " AS " + name);
+    folding.changes.push_back(fmt::format("column {} from {} to {}{}",
+                                          column.name, old->type, column.type,
+                                          has_using ? ", by USING" : ""));
+  }
+  for (const Column& old : before) {
+    if (find_attnum(folding.columns, old.attnum) != nullptr) continue;
+    folding.changes.push_back(fmt::format("column {} dropped", old.name));
+    for (const auto& [attnum, value] : folding.key) {
+      if (attnum != old.attnum) continue;
+      refuse(statement.span.begin,
+             fmt::format("column {} belongs to the key, which must stay",
+                         old.name),
+             kKeyRemedy);
+    }
+  }
+  folding.live = std::move(live);
+  wrap(folding, join(list, ", "), source_alias(folding), "");
+}
+
+void Folder::change_key(const script::Statement& statement, Folding& folding,
+                        const Column& before, const Column& after,
+                        const script::TypeChange* change) {
+  for (auto& [attnum, value] : folding.key) {
+    if (attnum != before.attnum) continue;
+    if (change != nullptr && change->using_expression &&
+        !change->using_is_plain) {
+      refuse(change->using_expression->span.begin,
+             fmt::format("column {} belongs to the key, and two keys could "
+                         "become one by this expression",
+                         before.name),
+             kKeyRemedy);
+    }
+    if (const auto problem = key_conversion_problem(before, after)) {
+      refuse(statement.span.begin,
+             fmt::format("column {} belongs to the key: {}", before.name,
+                         *problem),
+             kKeyRemedy);
+    }
+    value = fmt::format("CAST({} AS {})", value, after.cast_type);
+  }
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::Update& body) {
+  Folding& folding = folding_of(statement, body.table);
+  const std::string alias =
+      body.alias ? quote_identifier(*body.alias) : source_alias(folding);
+  for (const script::Assignment& assignment : body.assignments) {
+    for (const auto& [attnum, value] : folding.key) {
+      if (find_attnum(folding.columns, attnum)->name == assignment.column) {
+        refuse(assignment.expression.span.begin,
+               fmt::format("column {} belongs to the key, and cannot be "
+                           "computed",
+                           assignment.column),
+               kKeyRemedy);
+      }
+    }
+    check_expression(statement, folding, assignment.expression, body.alias);
+  }
+  if (body.where) {
+    check_expression(statement, folding, *body.where, body.alias);
+  }
+  run_on_clone(statement, folding);
+  std::vector<std::string> list;
+  std::set<std::string> live;
+  for (const Column& column : folding.columns) {
+    if (!folding.live.contains(column.name) || column.generated) continue;
+    live.insert(column.name);
+    const std::string name = quote_identifier(column.name);
+    const auto assignment = std::ranges::find(body.assignments, column.name,
+                                              &script::Assignment::column);
+    if (assignment == body.assignments.end()) {
+      list.push_back(fmt::format("{}.{}", alias, name));
+      continue;
+    }
+    if (body.where && folding.made_anew.contains(column.attnum)) {
+      refuse(assignment->expression.span.begin,
+             fmt::format("the values of {} are made anew whenever a row is "
+                         "copied, so that some of them cannot be replaced",
+                         column.name),
+             "leave WHERE out, or do it in a migration of its own");
+    }
+    folding.made_anew.erase(column.attnum);
+    std::string value =
+        assigned(expression_text(assignment->expression), column);
+    if (body.where) {
+      value = fmt::format("CASE WHEN {} THEN {} ELSE {}.{} END",
+                          expression_text(*body.where), value, alias, name);
+    }
+    list.push_back(value + " AS " + name);
+    folding.changes.push_back(fmt::format("values of {} set{}", column.name,
+                                          body.where ? " where asked" : ""));
+  }
+  folding.live = std::move(live);
+  wrap(folding, join(list, ", "), alias, "");
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::Delete& body) {
+  Folding& folding = folding_of(statement, body.table);
+  check_expression(statement, folding, body.where, body.alias);
+  run_on_clone(statement, folding);
+  std::vector<std::string> list;
+  for (const std::string& name : folding.live) {
+    list.push_back(quote_identifier(name));
+  }
+  wrap(folding, join(list, ", "),
+       body.alias ? quote_identifier(*body.alias) : source_alias(folding),
+       // OFFSET 0: nothing is computed from rows that are gone by then.
+       fmt::format("({}) IS NOT TRUE OFFSET 0", expression_text(body.where)));
+  folding.changes.emplace_back("rows left behind where asked");
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CreateIndex& body) {
+  Folding& folding = folding_of(statement, body.table);
+  run_on_clone(statement, folding);
+  folding.changes.push_back(
+      fmt::format("index {} added", body.name.value_or("(unnamed)")));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::DropIndex& body) {
+  for (const script::DroppedIndex& index : body.indexes) {
+    Folding* owner = nullptr;
+    for (Folding& folding : foldings_) {
+      if (index.schema && *index.schema != folding.table->source.name.schema) {
+        continue;
+      }
+      const pg::Result found = connection_->exec(
+          "SELECT FROM pg_catalog.pg_index i"
+          " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+          " WHERE i.indrelid = $1::pg_catalog.oid AND c.relname = $2",
+          {folding.shadow_oid, index.name});
+      if (!found.empty()) owner = &folding;
+    }
+    if (owner == nullptr) {
+      if (body.if_exists) continue;
+      refuse(index.span.begin,
+             fmt::format("{} is no index of a table that this script changes",
+                         index.name),
+             "drop it outside of the migration: it needs no rewrite");
+    }
+    run_script_sql(statement, "DROP INDEX " +
+                                  pg::quote_qualified(
+                                      owner->table->shadow.schema, index.name));
+    owner->changes.push_back(fmt::format("index {} dropped", index.name));
+  }
+}
+
+// The unique index on exactly the columns of the key, among the clone's.
+std::optional<std::string> find_key_index(
+    pg::Connection& connection, catalog::Oid shadow_oid,
+    const std::vector<std::string>& columns) {
+  const pg::Result found = connection.exec(
+      R"sql(
+SELECT c.relname
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1::pg_catalog.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisexclusion
+  AND (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attname::pg_catalog.text COLLATE "C")
+       FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS n
+       JOIN pg_catalog.pg_attribute a
+         ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n])
+      OPERATOR(pg_catalog.=)
+      (SELECT pg_catalog.array_agg(k ORDER BY k COLLATE "C")
+       FROM pg_catalog.unnest($2::pg_catalog.text[]) AS k)
+ORDER BY i.indisprimary DESC, c.relname)sql",
+      {shadow_oid, pg::array_literal(columns)});
+  if (found.empty()) return std::nullopt;
+  return std::string(found.text(0, 0));
+}
+
+void Folder::choose_indexes(Folding& folding, TableTarget& target) {
+  ClonedIndexes cloned =
+      read_indexes(*connection_, folding.shadow_oid, target.shadow);
+  target.late_constraints = std::move(cloned.late_constraints);
+  const auto key_index =
+      find_key_index(*connection_, folding.shadow_oid, target.shadow_key);
+  const pg::Result source_names = connection_->exec(
+      "SELECT c.relname FROM pg_catalog.pg_index i"
+      " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+      " WHERE i.indrelid = $1::pg_catalog.oid",
+      {folding.table->source.oid});
+  std::set<std::string, std::less<>> known;
+  for (int row = 0; row < source_names.rows(); ++row) {
+    known.emplace(source_names.text(row, 0));
+  }
+  for (ShadowIndex& index : cloned.indexes) {
+    index.from_script = !known.contains(index.name);
+    if (key_index && index.name == *key_index) {
+      target.key_index = std::move(index);
+    } else {
+      target.indexes.push_back(std::move(index));
+    }
+  }
+  if (key_index) return;
+  target.key_index_is_ours = true;
+  target.key_index.name = "pgrecast_key";
+  target.key_index.unique = true;
+  std::vector<std::string> columns;
+  for (const std::string& column : target.shadow_key) {
+    columns.push_back(quote_identifier(column));
+  }
+  target.key_index.create =
+      fmt::format("CREATE UNIQUE INDEX {} ON {} ({})", target.key_index.name,
+                  target.shadow.quoted(), join(columns, ", "));
+}
+
+// Lets the server say whether the rows can be made at all, and stored.
+void Folder::try_select(Folding& folding, const TableTarget& target) {
+  connection_->exec("SAVEPOINT try_select");
+  try {
+    for (const auto& [name, value] : *settings_) {
+      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
+                        {name, value});
+    }
+    connection_->exec(fmt::format(
+        "INSERT INTO {} {} {}", target.shadow.quoted(),
+        target.select.insert_target(), target.select.rows("false")));
+    connection_->exec(target.select.rows_to_compare("false"));
+    connection_->exec(
+        target.select.shadow_to_compare(target.shadow.quoted(), "false"));
+  } catch (const pg::SqlError& error) {
+    connection_->exec("ROLLBACK TO SAVEPOINT try_select");
+    throw Refused(
+        fmt::format("table {}: the statements together make no rows that the "
+                    "new shape takes: {}",
+                    folding.table->source.name.display(), error.what()),
+        "check the types of the expressions against the columns");
+  }
+  connection_->exec("ROLLBACK TO SAVEPOINT try_select");
+}
+
+TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
+  TableTarget target;
+  target.ordinal = ordinal;
+  target.source = folding.table->source.name;
+  target.shadow = folding.table->shadow;
+  target.retired = folding.table->retired;
+  target.changes = folding.changes;
+  SelectList::Parts parts;
+  parts.alias = source_alias(folding);
+  parts.ctid_column = folding.ctid_column;
+  std::vector<std::string> rows;
+  std::vector<std::string> compared{folding.ctid_column};
+  for (const Column& column : folding.columns) {
+    if (column.generated) continue;
+    if (const auto anew = folding.made_anew.find(column.attnum);
+        anew != folding.made_anew.end()) {
+      if (anew->second == made_by(column)) continue;
+      throw Refused(
+          fmt::format("table {}: the values of column {} come from the default "
+                      "that it was added with, which a later statement changes",
+                      folding.table->source.name.display(), column.name),
+          "change the default after the migration");
+    }
+    const std::string name = quote_identifier(column.name);
+    parts.insert_columns.push_back(column.name);
+    parts.compare_columns.push_back(column.name);
+    parts.compare_types.push_back(column.cast_type);
+    rows.push_back(name);
+    compared.push_back(
+        fmt::format("CAST({} AS {}) AS {}", name, column.cast_type, name));
+  }
+  parts.rows_head =
+      fmt::format("SELECT {} FROM ({}", join(rows, ", "), folding.head);
+  parts.compare_head =
+      fmt::format("SELECT {} FROM ({}", join(compared, ", "), folding.head);
+  parts.rows_tail = folding.tail + ") AS " + parts.alias;
+  parts.compare_tail = parts.rows_tail;
+  for (const Column& column : folding.at_first) {
+    const Column* now = find_attnum(folding.columns, column.attnum);
+    if (now != nullptr && now->name != column.name) {
+      target.renamed[column.name] = now->name;
+    }
+  }
+  for (const auto& [attnum, value] : folding.key) {
+    target.shadow_key.push_back(find_attnum(folding.columns, attnum)->name);
+    parts.key_expressions.push_back(value);
+  }
+  target.select = SelectList(std::move(parts));
+  choose_indexes(folding, target);
+  try_select(folding, target);
+  return target;
+}
+
+}  // namespace
+
+std::vector<TableTarget> fold(pg::Connection& connection,
+                              const script::Script& script,
+                              const std::vector<FoldTable>& tables,
+                              const catalog::Settings& settings) {
+  return Folder(connection, script, settings).fold(tables);
+}
+
+}  // namespace pgrecast::plan

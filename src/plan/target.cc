@@ -1,0 +1,86 @@
+#include "pgrecast/plan/target.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace pgrecast::plan {
+namespace {
+
+nlohmann::json json_of(const catalog::QualifiedName& name) {
+  return {{"schema", name.schema}, {"name", name.name}};
+}
+
+catalog::QualifiedName name_from(const nlohmann::json& json) {
+  return {.schema = json.at("schema").get<std::string>(),
+          .name = json.at("name").get<std::string>()};
+}
+
+nlohmann::json json_of(const ShadowIndex& index) {
+  return {{"name", index.name},
+          {"unique", index.unique},
+          {"from_script", index.from_script},
+          {"create", index.create},
+          {"constraint", index.constraint.value_or("")},
+          {"then", index.then}};
+}
+
+ShadowIndex index_from(const nlohmann::json& json) {
+  ShadowIndex index;
+  json.at("name").get_to(index.name);
+  json.at("unique").get_to(index.unique);
+  json.at("from_script").get_to(index.from_script);
+  json.at("create").get_to(index.create);
+  if (const auto constraint = json.at("constraint").get<std::string>();
+      !constraint.empty()) {
+    index.constraint = constraint;
+  }
+  json.at("then").get_to(index.then);
+  return index;
+}
+
+}  // namespace
+
+bool TableTarget::has_secondary_unique() const {
+  return std::ranges::any_of(indexes, &ShadowIndex::unique);
+}
+
+std::string TableTarget::to_json() const {
+  nlohmann::json others = nlohmann::json::array();
+  for (const ShadowIndex& index : indexes) others.push_back(json_of(index));
+  return nlohmann::json{{"ordinal", ordinal},
+                        {"source", json_of(source)},
+                        {"shadow", json_of(shadow)},
+                        {"retired", json_of(retired)},
+                        {"select", select.to_json()},
+                        {"shadow_key", shadow_key},
+                        {"key_index", json_of(key_index)},
+                        {"key_index_is_ours", key_index_is_ours},
+                        {"indexes", others},
+                        {"late_constraints", late_constraints},
+                        {"renamed", renamed},
+                        {"changes", changes}}
+      .dump();
+}
+
+TableTarget TableTarget::from_json(const std::string& json) {
+  const auto parsed = nlohmann::json::parse(json);
+  TableTarget target;
+  parsed.at("ordinal").get_to(target.ordinal);
+  target.source = name_from(parsed.at("source"));
+  target.shadow = name_from(parsed.at("shadow"));
+  target.retired = name_from(parsed.at("retired"));
+  target.select = SelectList::from_json(parsed.at("select").get<std::string>());
+  parsed.at("shadow_key").get_to(target.shadow_key);
+  target.key_index = index_from(parsed.at("key_index"));
+  parsed.at("key_index_is_ours").get_to(target.key_index_is_ours);
+  for (const auto& index : parsed.at("indexes")) {
+    target.indexes.push_back(index_from(index));
+  }
+  parsed.at("late_constraints").get_to(target.late_constraints);
+  parsed.at("renamed").get_to(target.renamed);
+  parsed.at("changes").get_to(target.changes);
+  return target;
+}
+
+}  // namespace pgrecast::plan
