@@ -1,0 +1,115 @@
+#pragma once
+
+#include "pgrecast/base/deadline.h"
+#include "pgrecast/base/snapshot.h"
+#include "pgrecast/buffer/change_buffer.h"
+#include "pgrecast/buffer/forget_gate.h"
+#include "pgrecast/buffer/key_codec.h"
+#include "pgrecast/catalog/source_guard.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/migrated_table.h"
+#include "pgrecast/refresh/key_batch.h"
+#include "pgrecast/refresh/statements.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace pgrecast::refresh {
+
+// One table, ready to be refreshed.
+struct RefreshTable {
+  const plan::MigratedTable* table = nullptr;
+  const KeyCodec* codec = nullptr;
+  Statements statements;
+};
+
+// What a pass did.
+struct RoundResult {
+  std::uint64_t keys = 0;     // dirty when it began
+  std::uint64_t rows = 0;     // put in
+  std::uint64_t skipped = 0;  // keys left dirty: a unique value was in the way
+  milliseconds took{0};
+};
+
+// Keeps the shadows in step: runs rounds over the keys in the change buffer.
+// Belongs to one thread at a time, and so do its sessions.
+class Rounds {
+ public:
+  struct Parts {
+    std::vector<RefreshTable> tables;
+    ChangeBuffer* buffer = nullptr;
+    ForgetGate* gate = nullptr;
+    const catalog::SourceGuard* guard = nullptr;
+    // Returns when every transaction that committed before the call was noted.
+    std::function<void(Deadline)> fence;
+    std::stop_token stop;
+    // How many rows of a server-wide reorder buffer a transaction may fill.
+    std::size_t keys_per_batch = 20000;
+  };
+
+  explicit Rounds(Parts parts) : parts_(std::move(parts)) {}
+
+  // An exact round: one transaction, one snapshot S, a fence after S, and every
+  // key that is dirty then. Afterwards the shadows are the sources as of S. For
+  // as many keys as fit into a few seconds.
+  RoundResult exact(pg::Connection& connection);
+
+  // A round of many short transactions, each with a snapshot of its own. The
+  // shadows are no state of the sources afterwards, but nearer to it.
+  // `deletes_first`: for tables with unique constraints besides the key. A
+  // batch that meets a unique violation all the same leaves its keys dirty.
+  RoundResult loose(pg::Connection& connection, bool deletes_first);
+
+  // Before there is an index: takes every row whose key is dirty off the
+  // shadows, pass by pass, and puts in one of each. Afterwards every key stands
+  // at most once. To be begun again from the start after a crash.
+  RoundResult settle(pg::Connection& connection);
+
+  // Under the exchange's locks, in its transaction: refreshes what is dirty
+  // after a fence, all of which is visible. Nothing is forgotten: after the
+  // exchange's commit the buffer is of no use, and without it all stays dirty.
+  RoundResult drain(pg::Connection& connection, Deadline deadline);
+
+ private:
+  void forget(SealedKeys&& sealed, const Snapshot& snapshot,
+              const ChangeBuffer::Keep* also_keep);
+  std::uint64_t refresh_in_transaction(pg::Connection& connection,
+                                       const SealedKeys& sealed,
+                                       const Snapshot* snapshot,
+                                       std::uint64_t& keys);
+  std::uint64_t insert_batches(pg::Connection& connection,
+                               const SealedKeys& sealed,
+                               const RefreshTable& table,
+                               const Snapshot* snapshot);
+  void delete_batches(pg::Connection& connection, const SealedKeys& sealed,
+                      const RefreshTable& table, const Snapshot* snapshot);
+  RoundResult loose_table(pg::Connection& connection, const SealedKeys& sealed,
+                          const RefreshTable& table, bool deletes_first,
+                          std::optional<Snapshot>& oldest);
+  // Carries the truncates out that are over; returns whose.
+  std::vector<TableId> empty_truncated(pg::Connection& connection,
+                                       const SealedKeys& sealed,
+                                       std::optional<Snapshot>& oldest);
+
+  RoundResult try_exact(pg::Connection& connection);
+  Snapshot enter_and_read_snapshot(pg::Connection& connection);
+
+  // Where one more key was left dirty by loose().
+  struct Skipped {
+    TableId table;
+    std::string first;
+    std::string last;
+  };
+
+  Parts parts_;
+  std::vector<Skipped> skipped_;
+};
+
+Snapshot read_snapshot(pg::Connection& connection);
+
+}  // namespace pgrecast::refresh

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/migrated_table.h"
+
+#include <string>
+
+// The statements by which the shadow's rows of some keys are made equal to the
+// source's. Their parameters are KeyBatch::params(). Keys are compared by the
+// server, with the key index's own operators: '1.0' and '1.00' may be one key.
+namespace pgrecast::refresh {
+
+class Statements {
+ public:
+  explicit Statements(const plan::MigratedTable& table);
+
+  // Takes the keys' rows off the shadow, by its key index.
+  const std::string& delete_keys() const { return delete_keys_; }
+
+  // The same without an index, among the shadow's blocks [$n+1, $n+2) where n
+  // is the number of key columns: for settling.
+  const std::string& delete_keys_in_blocks() const {
+    return delete_keys_in_blocks_;
+  }
+
+  // Puts in the keys' rows as the source has them, by its key index. A row is
+  // put in once, even where several of the keys are equal to its own: by the
+  // one that is written as the row writes it, which is dirty too or will be.
+  const std::string& insert_keys() const { return insert_keys_; }
+
+  const std::string& empty_shadow() const { return empty_shadow_; }
+
+ private:
+  std::string delete_keys_;
+  std::string delete_keys_in_blocks_;
+  std::string insert_keys_;
+  std::string empty_shadow_;
+};
+
+// What a session needs so that the statements above are planned as they are
+// meant: a loop over the keys, each looked up in the index. (The planner does
+// not know how many keys an array holds.)
+void prefer_key_lookups(pg::Connection& connection);
+// For delete_keys_in_blocks(): a hash of the keys, and one pass.
+void prefer_hashes(pg::Connection& connection);
+
+}  // namespace pgrecast::refresh

@@ -1,0 +1,40 @@
+#include "pgrecast/refresh/key_batch.h"
+
+namespace pgrecast::refresh {
+namespace {
+
+// The text form of an array, built in place: a batch holds tens of thousands.
+void append_element(std::string& array, std::string_view element) {
+  array += array.size() > 1 ? ",\"" : "\"";
+  for (const char c : element) {
+    if (c == '"' || c == '\\') array += '\\';
+    array += c;
+  }
+  array += '"';
+}
+
+}  // namespace
+
+KeyBatch take_batch(SealedKeys::Cursor& cursor, const KeyCodec& codec,
+                    std::size_t keys_max, const Snapshot* only_seen) {
+  KeyBatch batch;
+  std::vector<std::string> arrays(codec.column_count(), "{");
+  std::vector<std::string> texts;
+  for (; cursor.valid() && batch.size_ < keys_max; cursor.next()) {
+    if (only_seen != nullptr && !only_seen->sees(cursor.xid())) continue;
+    codec.decode(cursor.key(), texts);
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      append_element(arrays[i], texts[i]);
+    }
+    if (batch.size_ == 0) batch.first_key_ = cursor.key();
+    batch.last_key_ = cursor.key();
+    ++batch.size_;
+  }
+  for (std::string& array : arrays) {
+    array += '}';
+    batch.params_.emplace_back(std::move(array));
+  }
+  return batch;
+}
+
+}  // namespace pgrecast::refresh

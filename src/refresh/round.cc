@@ -1,0 +1,334 @@
+#include "pgrecast/refresh/round.h"
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/pg/errors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace pgrecast::refresh {
+namespace {
+
+// A stream that lags longer than this behind a fence is broken, or somebody's
+// transaction is enormous; the round is begun again then.
+constexpr auto kFenceTimeMax = std::chrono::minutes(10);
+// The same while a lock on the sources is held.
+constexpr auto kFenceUnderLockTimeMax = std::chrono::seconds(3);
+// What one transaction that deletes while settling may put into a reorder
+// buffer: some 100 bytes a row.
+constexpr std::size_t kSettleKeysPerPass = 200000;
+// Blocks of the shadow that such a transaction reads: 512 MB, a second or two.
+constexpr std::int64_t kSettleBlocksPerPass = 65536;
+
+milliseconds since(Clock::time_point begin) {
+  return std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+}
+
+bool is_uniqueness_violation(const pg::SqlError& error) {
+  return error.sqlstate() == pg::sqlstate::kUniqueViolation ||
+         error.sqlstate() == pg::sqlstate::kExclusionViolation;
+}
+
+}  // namespace
+
+Snapshot read_snapshot(pg::Connection& connection) {
+  return Snapshot::parse(
+      connection
+          .exec("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text")
+          .text(0, 0));
+}
+
+void Rounds::delete_batches(pg::Connection& connection,
+                            const SealedKeys& sealed, const RefreshTable& table,
+                            const Snapshot* snapshot) {
+  const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
+  auto cursor = sealed.keys(table.table->target.ordinal);
+  for (;;) {
+    const KeyBatch batch =
+        take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
+    if (batch.empty()) return;
+    connection.exec(table.statements.delete_keys(), batch.params());
+  }
+}
+
+std::uint64_t Rounds::insert_batches(pg::Connection& connection,
+                                     const SealedKeys& sealed,
+                                     const RefreshTable& table,
+                                     const Snapshot* snapshot) {
+  const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
+  std::uint64_t rows = 0;
+  auto cursor = sealed.keys(table.table->target.ordinal);
+  for (;;) {
+    const KeyBatch batch =
+        take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
+    if (batch.empty()) return rows;
+    rows += static_cast<std::uint64_t>(
+        connection.exec(table.statements.insert_keys(), batch.params())
+            .affected());
+  }
+}
+
+// All deletes before any insert: what is left between is a subset of an exact
+// state, so that unique values may have moved freely between rows.
+std::uint64_t Rounds::refresh_in_transaction(pg::Connection& connection,
+                                             const SealedKeys& sealed,
+                                             const Snapshot* snapshot,
+                                             std::uint64_t& keys) {
+  for (const RefreshTable& table : parts_.tables) {
+    const TableId id = table.table->target.ordinal;
+    keys += sealed.count(id);
+    const auto truncated = sealed.truncated(id);
+    if (truncated && (snapshot == nullptr || snapshot->sees(*truncated))) {
+      connection.exec(table.statements.empty_shadow());
+      continue;
+    }
+    delete_batches(connection, sealed, table, snapshot);
+  }
+  std::uint64_t rows = 0;
+  for (const RefreshTable& table : parts_.tables) {
+    rows += insert_batches(connection, sealed, table, snapshot);
+  }
+  return rows;
+}
+
+void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
+                    const ChangeBuffer::Keep* also_keep) {
+  const ForgetGate::Forgetting gate(*parts_.gate);
+  parts_.buffer->forget(
+      std::move(sealed), [&](TableId table, std::string_view key, Xid64 xid) {
+        const bool seen = snapshot.sees(xid) || !rule_on("visibility");
+        return !seen || (also_keep != nullptr && (*also_keep)(table, key, xid));
+      });
+}
+
+// The stream is awaited before anything is locked; under the lock it then has
+// little left to bring, or the round lets go and begins again: somebody's ALTER
+// TABLE that queued behind us would stop the application.
+RoundResult Rounds::exact(pg::Connection& connection) {
+  for (;;) {
+    parts_.fence(Deadline::in(kFenceTimeMax));
+    try {
+      return try_exact(connection);
+    } catch (const TimedOut& late) {
+      log::info("refresh", "round begun again", "reason='{}'", late.what());
+    }
+  }
+}
+
+RoundResult Rounds::try_exact(pg::Connection& connection) {
+  const auto begin = Clock::now();
+  RoundResult result;
+  pg::Transaction transaction(connection,
+                              pg::Transaction::Isolation::kRepeatableRead);
+  parts_.guard->enter(connection);
+  const Snapshot snapshot = read_snapshot(connection);
+  parts_.fence(Deadline::in(kFenceUnderLockTimeMax));
+  SealedKeys sealed = parts_.buffer->seal();
+  result.rows =
+      refresh_in_transaction(connection, sealed, &snapshot, result.keys);
+  PGRECAST_SYNC_POINT("round:before_commit");
+  transaction.commit();
+  PGRECAST_SYNC_POINT("round:after_commit");
+  forget(std::move(sealed), snapshot, nullptr);
+  result.took = since(begin);
+  return result;
+}
+
+RoundResult Rounds::loose_table(pg::Connection& connection,
+                                const SealedKeys& sealed,
+                                const RefreshTable& table, bool deletes_first,
+                                std::optional<Snapshot>& oldest) {
+  const TableId id = table.table->target.ordinal;
+  RoundResult result;
+  result.keys = sealed.count(id);
+  // 1.0 and 1.00 are two dirty keys and one row: the delete of the one would
+  // take off again what an earlier batch put in for the other.
+  const bool one_form = table.table->source.key.value().one_form();
+  if (deletes_first || !one_form) {
+    auto cursor = sealed.keys(id);
+    for (;;) {
+      const KeyBatch batch =
+          take_batch(cursor, *table.codec, parts_.keys_per_batch);
+      if (batch.empty()) break;
+      pg::Transaction transaction(connection);
+      parts_.guard->prove_ownership(connection);
+      connection.exec(table.statements.delete_keys(), batch.params());
+      transaction.commit();
+    }
+  }
+  auto cursor = sealed.keys(id);
+  for (;;) {
+    const KeyBatch batch =
+        take_batch(cursor, *table.codec, parts_.keys_per_batch);
+    if (batch.empty()) return result;
+    try {
+      pg::Transaction transaction(connection,
+                                  pg::Transaction::Isolation::kRepeatableRead);
+      parts_.guard->enter(connection);
+      const Snapshot snapshot = read_snapshot(connection);
+      if (!oldest) oldest = snapshot;
+      if (one_form) {
+        connection.exec(table.statements.delete_keys(), batch.params());
+      }
+      result.rows += static_cast<std::uint64_t>(
+          connection.exec(table.statements.insert_keys(), batch.params())
+              .affected());
+      PGRECAST_SYNC_POINT("round:before_commit");
+      transaction.commit();
+    } catch (const pg::SqlError& error) {
+      if (!is_uniqueness_violation(error) || !rule_on("one_snapshot")) throw;
+      skipped_.push_back({id, batch.first_key(), batch.last_key()});
+      result.skipped += batch.size();
+    }
+  }
+}
+
+// Before any key is refreshed: emptying a shadow later would take off what was
+// put in meanwhile and forgotten.
+std::vector<TableId> Rounds::empty_truncated(pg::Connection& connection,
+                                             const SealedKeys& sealed,
+                                             std::optional<Snapshot>& oldest) {
+  std::vector<TableId> emptied;
+  for (const RefreshTable& table : parts_.tables) {
+    const TableId id = table.table->target.ordinal;
+    const auto truncated = sealed.truncated(id);
+    if (!truncated) continue;
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
+    parts_.guard->enter(connection);
+    const Snapshot snapshot = read_snapshot(connection);
+    if (!oldest) oldest = snapshot;
+    if (!snapshot.sees(*truncated)) continue;
+    connection.exec(table.statements.empty_shadow());
+    transaction.commit();
+    emptied.push_back(id);
+  }
+  return emptied;
+}
+
+RoundResult Rounds::loose(pg::Connection& connection, bool deletes_first) {
+  const auto begin = Clock::now();
+  RoundResult result;
+  parts_.fence(Deadline::in(kFenceTimeMax));
+  SealedKeys sealed = parts_.buffer->seal();
+  // A later snapshot sees all that an earlier one sees: the first one decides
+  // what may be forgotten.
+  std::optional<Snapshot> oldest;
+  skipped_.clear();
+  const std::vector<TableId> emptied =
+      empty_truncated(connection, sealed, oldest);
+  for (const RefreshTable& table : parts_.tables) {
+    const RoundResult one =
+        loose_table(connection, sealed, table, deletes_first, oldest);
+    result.keys += one.keys;
+    result.rows += one.rows;
+    result.skipped += one.skipped;
+  }
+  PGRECAST_SYNC_POINT("round:after_commit");
+  // A truncate's mark (an empty key) goes with the keys that came after it.
+  const ChangeBuffer::Keep keep = [&](TableId table, std::string_view key,
+                                      Xid64 /*xid*/) {
+    if (key.empty()) {
+      return std::ranges::find(emptied, table) == emptied.end();
+    }
+    return std::ranges::any_of(skipped_, [&](const Skipped& skipped) {
+      return skipped.table == table && key >= skipped.first &&
+             key <= skipped.last;
+    });
+  };
+  if (oldest) forget(std::move(sealed), *oldest, &keep);
+  result.took = since(begin);
+  return result;
+}
+
+Snapshot Rounds::enter_and_read_snapshot(pg::Connection& connection) {
+  pg::Transaction transaction(connection,
+                              pg::Transaction::Isolation::kRepeatableRead);
+  parts_.guard->enter(connection);
+  Snapshot snapshot = read_snapshot(connection);
+  transaction.commit();
+  return snapshot;
+}
+
+RoundResult Rounds::settle(pg::Connection& connection) {
+  const auto begin = Clock::now();
+  RoundResult result;
+  parts_.fence(Deadline::in(kFenceTimeMax));
+  SealedKeys sealed = parts_.buffer->seal();
+  // The sources are in the files that were copied, so each truncate that is
+  // marked by now came before the copy: the marks are void. (A truncate that
+  // is delivered but not over yet holds its lock; then this waits and fails.)
+  const Snapshot snapshot = enter_and_read_snapshot(connection);
+  prefer_hashes(connection);
+  for (const RefreshTable& table : parts_.tables) {
+    const TableId id = table.table->target.ordinal;
+    result.keys += sealed.count(id);
+    const std::int64_t blocks =
+        catalog::count_blocks(connection, table.table->shadow_oid);
+    auto cursor = sealed.keys(id);
+    for (;;) {
+      const KeyBatch batch =
+          take_batch(cursor, *table.codec, kSettleKeysPerPass);
+      if (batch.empty()) break;
+      for (std::int64_t at = 0; at < blocks; at += kSettleBlocksPerPass) {
+        std::vector<pg::Param> params = batch.params();
+        params.emplace_back(fmt::format("({},0)", at));
+        params.emplace_back(fmt::format("({},0)", at + kSettleBlocksPerPass));
+        pg::Transaction transaction(connection);
+        parts_.guard->prove_ownership(connection);
+        connection.exec(table.statements.delete_keys_in_blocks(), params);
+        transaction.commit();
+      }
+      PGRECAST_SYNC_POINT("settle:deleted");
+    }
+  }
+  prefer_key_lookups(connection);
+  for (const RefreshTable& table : parts_.tables) {
+    auto cursor = sealed.keys(table.table->target.ordinal);
+    for (;;) {
+      const KeyBatch batch =
+          take_batch(cursor, *table.codec, parts_.keys_per_batch);
+      if (batch.empty()) break;
+      pg::Transaction transaction(connection,
+                                  pg::Transaction::Isolation::kRepeatableRead);
+      parts_.guard->enter(connection);
+      result.rows += static_cast<std::uint64_t>(
+          connection.exec(table.statements.insert_keys(), batch.params())
+              .affected());
+      PGRECAST_SYNC_POINT("settle:before_commit");
+      transaction.commit();
+      PGRECAST_SYNC_POINT("settle:inserted");
+    }
+  }
+  // Each batch's snapshot sees what this first one sees.
+  const ForgetGate::Forgetting gate(*parts_.gate);
+  parts_.buffer->forget(
+      std::move(sealed),
+      [&](TableId /*table*/, std::string_view key, Xid64 xid) {
+        return !key.empty() && !snapshot.sees(xid) && rule_on("visibility");
+      });
+  result.took = since(begin);
+  return result;
+}
+
+RoundResult Rounds::drain(pg::Connection& connection, Deadline deadline) {
+  const auto begin = Clock::now();
+  RoundResult result;
+  parts_.fence(deadline);
+  const SealedKeys sealed = parts_.buffer->seal();
+  // All writers have ended: every dirty key's change is visible.
+  result.rows =
+      refresh_in_transaction(connection, sealed, nullptr, result.keys);
+  if (deadline.passed()) {
+    throw TimedOut("the last changes take too long under the lock");
+  }
+  result.took = since(begin);
+  return result;
+}
+
+}  // namespace pgrecast::refresh

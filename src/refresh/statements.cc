@@ -1,0 +1,114 @@
+#include "pgrecast/refresh/statements.h"
+
+#include "pgrecast/base/text.h"
+#include "pgrecast/pg/quote.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+namespace pgrecast::refresh {
+namespace {
+
+using pg::quote_identifier;
+
+// The keys as a relation with the source's column names and types.
+std::string keys_relation(const catalog::Key& key) {
+  std::vector<std::string> arrays;
+  std::vector<std::string> names;
+  std::vector<std::string> columns;
+  for (std::size_t i = 0; i < key.columns.size(); ++i) {
+    arrays.push_back(fmt::format("${}::pg_catalog.text[]", i + 1));
+    names.push_back(fmt::format("c{}", i + 1));
+    columns.push_back(fmt::format("u.c{}::{} AS {}", i + 1, key.columns[i].type,
+                                  quote_identifier(key.columns[i].name)));
+  }
+  // ROWS FROM, since unnest() of several arrays is not to be schema-qualified.
+  for (std::string& array : arrays) {
+    array = fmt::format("pg_catalog.unnest({})", array);
+  }
+  return fmt::format("(SELECT {} FROM ROWS FROM ({}) AS u({})) AS keys",
+                     join(columns, ", "), join(arrays, ", "),
+                     join(names, ", "));
+}
+
+std::string source_match(const catalog::Key& key) {
+  std::vector<std::string> conditions;
+  for (const catalog::KeyColumn& column : key.columns) {
+    const std::string name = quote_identifier(column.name);
+    conditions.push_back(
+        fmt::format("found.{0} {1} keys.{0}", name, column.equals));
+    if (!column.one_form) {
+      conditions.push_back(fmt::format(
+          "pg_catalog.record_image_eq(ROW(found.{0}), ROW(keys.{0}))", name));
+    }
+  }
+  return join(conditions, " AND ");
+}
+
+std::string shadow_match(const plan::MigratedTable& table,
+                         const std::string& row) {
+  const catalog::Key& key = table.source.key.value();
+  const std::vector<std::string> values =
+      table.target.select.key_expressions("keys");
+  std::vector<std::string> conditions;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    conditions.push_back(fmt::format(
+        "{}.{} {} {}", row, quote_identifier(table.target.shadow_key[i]),
+        key.columns[i].equals, values[i]));
+  }
+  return join(conditions, " AND ");
+}
+
+// The ctids of the rows that match, each looked up on its own: OFFSET 0 keeps
+// the planner from turning the loop around.
+std::string ctids(const std::string& keys, const std::string& table,
+                  const std::string& match) {
+  return fmt::format(
+      "ANY (ARRAY(SELECT looked_up.ctid FROM {} CROSS JOIN LATERAL "
+      "(SELECT found.ctid FROM ONLY {} AS found WHERE {} OFFSET 0) AS "
+      "looked_up))",
+      keys, table, match);
+}
+
+}  // namespace
+
+Statements::Statements(const plan::MigratedTable& table) {
+  const catalog::Key& key = table.source.key.value();
+  const plan::TableTarget& target = table.target;
+  const std::string keys = keys_relation(key);
+  const std::string shadow = target.shadow.quoted();
+  delete_keys_ =
+      fmt::format("DELETE FROM ONLY {} AS gone WHERE gone.ctid = {}", shadow,
+                  ctids(keys, shadow, shadow_match(table, "found")));
+  delete_keys_in_blocks_ = fmt::format(
+      "DELETE FROM ONLY {} AS gone USING {} WHERE {} AND gone.ctid >= "
+      "${}::pg_catalog.tid AND gone.ctid < ${}::pg_catalog.tid",
+      shadow, keys, shadow_match(table, "gone"), key.columns.size() + 1,
+      key.columns.size() + 2);
+  insert_keys_ =
+      fmt::format("INSERT INTO {} {} {}", shadow, target.select.insert_target(),
+                  target.select.rows(fmt::format(
+                      "{}.ctid = {}", target.select.alias(),
+                      ctids(keys, target.source.quoted(), source_match(key)))));
+  empty_shadow_ = fmt::format("TRUNCATE ONLY {}", shadow);
+}
+
+void prefer_key_lookups(pg::Connection& connection) {
+  connection.exec(
+      "SET enable_seqscan = off; SET enable_hashjoin = off;"
+      "SET enable_mergejoin = off; SET enable_bitmapscan = off;"
+      "SET enable_nestloop = on; SET enable_indexscan = on;"
+      "SET enable_tidscan = on; SET jit = off;"
+      "SET max_parallel_workers_per_gather = 0");
+}
+
+void prefer_hashes(pg::Connection& connection) {
+  connection.exec(
+      "SET enable_hashjoin = on; SET enable_nestloop = off;"
+      "SET enable_mergejoin = off; SET enable_seqscan = on;"
+      "SET enable_tidscan = on; SET jit = off;"
+      "SET max_parallel_workers_per_gather = 0");
+}
+
+}  // namespace pgrecast::refresh

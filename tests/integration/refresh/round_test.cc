@@ -1,0 +1,339 @@
+#include "shadow_fixture.h"
+#include "support/sync_standby.h"
+
+#include <atomic>
+
+namespace pgrecast::refresh {
+namespace {
+
+using test::Session;
+using RoundsTest = test::ShadowFixture;
+
+constexpr const char* kItems = R"sql(
+CREATE TABLE items (id int PRIMARY KEY, v int, pad text DEFAULT repeat('x', 200));
+INSERT INTO items SELECT x, x FROM generate_series(1, 3000) AS x)sql";
+constexpr const char* kWiden =
+    "ALTER TABLE items ALTER v TYPE bigint USING v * 2::bigint";
+
+TEST_F(RoundsTest, SettlesKeysThatWereCopiedTwiceStaleOrAreGone) {
+  begin(kItems, kWiden);
+  Session app = session();
+
+  const auto half = blocks() / 2;
+  copy({.first = 0, .end = half});
+  app.exec("UPDATE items SET v = -v WHERE id % 3 = 0");  // stale, twice
+  app.exec("DELETE FROM items WHERE id % 7 = 0");        // gone
+  app.exec("UPDATE items SET id = id + 10000 WHERE id % 11 = 0");
+  app.exec("INSERT INTO items SELECT x, x FROM generate_series(5001, 5100) x");
+  copy({.first = half, .end = blocks()});
+  app.exec("UPDATE items SET v = v + 1 WHERE id % 5 = 0");  // stale
+  app.exec("DELETE FROM items WHERE id > 13000");
+  const std::string twice =
+      app.query_value("SELECT count(*) FROM (SELECT id FROM " + shadow() +
+                      " GROUP BY id HAVING count(*) > 1) AS t");
+  ASSERT_NE(twice, "0") << "the copy was to hold keys twice";
+  const RoundResult settled = rounds(100).settle(*data_);
+
+  EXPECT_GT(settled.keys, 1000U);
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 0U);
+  build_indexes();
+}
+
+TEST_F(RoundsTest, SettlesAgainAfterItWasBroken) {
+  begin(kItems, kWiden);
+  copy_all();
+  session().exec("UPDATE items SET v = -v WHERE id < 500");
+  Rounds settling = rounds(100);
+  // As if a crash had come behind the deletes of some and the inserts of all.
+  settling.settle(*data_);
+  session().exec("UPDATE items SET v = v + 5 WHERE id < 600");
+  session().exec("DELETE FROM " + shadow() + " WHERE id < 100");
+  settling.settle(*data_);
+
+  expect_in_step();
+}
+
+TEST_F(RoundsTest, ExactRoundMakesTheShadowTheSourceWithManyBatches) {
+  begin(kItems, kWiden);
+  copy_all();
+  build_indexes();
+  Session app = session();
+  app.exec("UPDATE items SET id = id + 100000 WHERE id <= 50");
+  app.exec("UPDATE items SET v = 7 WHERE id BETWEEN 100 AND 200");
+  app.exec("DELETE FROM items WHERE id BETWEEN 300 AND 310");
+  app.exec("INSERT INTO items VALUES (1, 1), (-5, 2), (300, 0)");
+
+  const RoundResult round = rounds(3).exact(*data_);
+
+  EXPECT_EQ(round.keys, 50U + 50 + 101 + 11 + 1);
+  EXPECT_EQ(round.rows, 50U + 101 + 3);
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 0U);
+  EXPECT_EQ(rounds(3).exact(*data_).keys, 0U);
+}
+
+constexpr const char* kUnique = R"sql(
+CREATE TABLE items (id int PRIMARY KEY, u int UNIQUE);
+INSERT INTO items SELECT x, x FROM generate_series(1, 100) AS x)sql";
+constexpr const char* kUniqueWiden = "ALTER TABLE items ALTER u TYPE bigint";
+// Every row hands its value to the next one.
+constexpr const char* kHandOver =
+    "BEGIN; UPDATE items SET u = -u; UPDATE items SET u = -u % 100 + 1; COMMIT";
+
+TEST_F(RoundsTest, ExactRoundBearsUniqueValuesThatMoveBetweenRows) {
+  begin(kUnique, kUniqueWiden);
+  copy_all();
+  build_indexes();
+
+  for (int i = 0; i < 5; ++i) {
+    session().exec(kHandOver);
+    const RoundResult round = rounds(3).exact(*data_);
+    EXPECT_EQ(round.keys, 100U);
+    expect_in_step();
+  }
+}
+
+TEST_F(RoundsTest, LooseRoundLeavesDirtyWhatAUniqueValueKeepsOut) {
+  begin(kUnique, kUniqueWiden);
+  copy_all();
+  build_indexes();
+  session().exec(kHandOver);
+
+  const RoundResult loose = rounds(3).loose(*data_, false);
+
+  EXPECT_GT(loose.skipped, 0U);
+  EXPECT_GE(dirty_count(), loose.skipped);
+  EXPECT_EQ(rounds(3).exact(*data_).skipped, 0U);
+  expect_in_step();
+}
+
+TEST_F(RoundsTest, LooseRoundThatDeletesFirstBearsMovedUniqueValues) {
+  begin(kUnique, kUniqueWiden);
+  copy_all();
+  build_indexes();
+  session().exec(kHandOver);
+
+  const RoundResult loose = rounds(3).loose(*data_, true);
+
+  EXPECT_EQ(loose.skipped, 0U);
+  EXPECT_EQ(loose.rows, 100U);
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 0U);
+}
+
+TEST_F(RoundsTest, UniqueValuesMoveWhileExactRoundsRun) {
+  begin(kUnique, kUniqueWiden);
+  copy_all();
+  build_indexes();
+  std::atomic<bool> stop = false;
+  std::atomic<int> moves = 0;
+  std::jthread writer([&] {
+    Session app = session();
+    while (!stop) {
+      app.exec(kHandOver);
+      ++moves;
+    }
+  });
+
+  for (int i = 0; i < 20; ++i) {
+    const int before = moves;
+    rounds(7).exact(*data_);
+    ASSERT_TRUE(test::eventually([&] { return moves > before; }));
+  }
+  stop = true;
+  writer.join();
+
+  rounds().exact(*data_);
+  expect_in_step();
+}
+
+TEST_F(RoundsTest, KeyOfTwoFormsIsOneRow) {
+  begin(
+      "CREATE EXTENSION citext; CREATE TABLE n (k numeric PRIMARY KEY, v int);"
+      "CREATE TABLE c (k citext PRIMARY KEY, v int);"
+      "CREATE TABLE b (k char(5) PRIMARY KEY, v int);"
+      "INSERT INTO n VALUES (1.0, 1), (2, 2);"
+      "INSERT INTO c VALUES ('Ab', 1), ('x', 2);"
+      "INSERT INTO b VALUES ('ab', 1), ('x', 2)",
+      "ALTER TABLE n ALTER v TYPE bigint; ALTER TABLE c ALTER v TYPE bigint;"
+      "ALTER TABLE b ALTER v TYPE bigint");
+  copy_all();
+  Session app = session();
+  app.exec(
+      "UPDATE n SET k = 1.00 WHERE k = 1; UPDATE c SET k = 'aB' WHERE k = 'ab';"
+      "UPDATE b SET k = 'ab   ', v = 5 WHERE k = 'ab'");
+  rounds(1).settle(*data_);
+  expect_in_step();
+  build_indexes();
+  app.exec("UPDATE n SET k = 1.000 WHERE k = 1");
+  app.exec("UPDATE n SET k = 1.0000, v = 9 WHERE k = 1");
+  app.exec("UPDATE c SET k = 'AB' WHERE k = 'ab'");
+  app.exec("DELETE FROM n WHERE k = 2; INSERT INTO n VALUES (2.00, 8)");
+
+  const RoundResult exact = rounds(1).exact(*data_);
+
+  EXPECT_GE(exact.keys, 3U + 2 + 2);
+  expect_in_step();
+  app.exec(
+      "UPDATE n SET k = 1 WHERE k = 1; UPDATE c SET k = 'ab'::citext "
+      "WHERE k = 'ab'");
+  rounds(1).loose(*data_, false);
+  expect_in_step();
+  EXPECT_EQ(dirty_count(0), 0U);
+}
+
+TEST_F(RoundsTest, OddTextInCompositeKeys) {
+  begin(
+      "CREATE TABLE odd (\"a \"\"b\" text, b text, v int, PRIMARY KEY (b, "
+      "\"a \"\"b\"))",
+      "ALTER TABLE odd ALTER v TYPE bigint");
+  build_indexes();
+  Session app = session();
+  const std::vector<std::string> words = {
+      "{",
+      "}",
+      "\"",
+      "\\",
+      ",",
+      "{a,b}",
+      "NULL",
+      "null",
+      "",
+      " ",
+      "  a ",
+      "'",
+      "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x98",
+      "\n\t\r",
+      "\x01",
+      "a\\\"b",
+      "$1",
+      "%s",
+      std::string(2000, '\\')};
+  for (const std::string& a : words) {
+    for (const std::string& b : words) {
+      app.exec("INSERT INTO odd VALUES ($1, $2, 1)", a, b);
+    }
+  }
+  EXPECT_EQ(rounds(3).exact(*data_).rows, words.size() * words.size());
+  expect_in_step();
+
+  app.exec("UPDATE odd SET v = 2, b = b || 'x' WHERE b <> 'NULL'");
+  app.exec("DELETE FROM odd WHERE b = 'NULL'");
+  rounds(5).exact(*data_);
+
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 0U);
+}
+
+TEST_F(RoundsTest, KeysOfManyTypesAreFoundAgain) {
+  begin(
+      "CREATE TYPE mood AS ENUM ('b', 'a'); CREATE DOMAIN dom AS varchar(8);"
+      "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', "
+      "deterministic = false);"
+      "CREATE TABLE k (i2 smallint, i8 bigint, u uuid, d date, tz timestamptz, "
+      "m mood, dm dom, ci text COLLATE ci, by bytea, f float8, vb varbit, "
+      "v int, PRIMARY KEY (i2, i8, u, d, tz, m, dm, ci, by, f, vb));"
+      "INSERT INTO k SELECT -x, x * 10000000000, md5(x::text)::uuid, "
+      "'2000-01-01'::date - x * 1000, '1999-12-31 23:59:59.123456+00'::"
+      "timestamptz + x * interval '100 days', (ARRAY['a', 'b'])[1 + x % 2]::"
+      "mood, 'dom' || x, 'Ci' || x, decode(lpad(to_hex(x), 4, '0'), 'hex'), "
+      "x / 3.0::float8, x::bit(9)::varbit, x FROM generate_series(1, 200) x",
+      "ALTER TABLE k ALTER v TYPE bigint, ALTER i2 TYPE int");
+  copy_all();
+  build_indexes();
+  Session app = session();
+  app.exec(
+      "SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo';"
+      "SET bytea_output = escape; SET extra_float_digits = 0;"
+      "UPDATE k SET v = -v; UPDATE k SET ci = upper(ci), f = f + 1, d = d - 1 "
+      "WHERE v % 2 = 0; DELETE FROM k WHERE v % 5 = 0");
+
+  EXPECT_GE(rounds(9).exact(*data_).keys, 200U);
+
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 0U);
+}
+
+TEST_F(RoundsTest, TruncateEmptiesTheShadow) {
+  begin(kItems, kWiden);
+  copy_all();
+  build_indexes();
+  guard_.emplace("SELECT 1");  // a truncate is a new relfilenode
+  guard_->add_source("items", "SELECT true");
+  session().exec(
+      "UPDATE items SET v = 3 WHERE id < 10; TRUNCATE items;"
+      "INSERT INTO items VALUES (1, 1), (5000, 2)");
+
+  Rounds some = rounds(3);
+  some.loose(*data_, false);
+  expect_in_step();
+  session().exec("INSERT INTO items VALUES (7, 7)");
+  some.exact(*data_);
+  expect_in_step();
+  session().exec("TRUNCATE items; INSERT INTO items VALUES (8, 8)");
+  some.exact(*data_);
+  expect_in_step();
+}
+
+TEST_F(RoundsTest, FilteredRowsComeAndGo) {
+  begin(kItems,
+        "DELETE FROM items WHERE v % 2 = 0; UPDATE items SET v = v + 1");
+  copy_all();
+  build_indexes();
+  session().exec(
+      "UPDATE items SET v = v + 1 WHERE id < 100; DELETE FROM items WHERE id = "
+      "501");
+
+  rounds(3).exact(*data_);
+
+  expect_in_step();
+  EXPECT_EQ(session().query_value("SELECT count(*) FROM " + shadow()), "1498");
+}
+
+TEST_F(RoundsTest, KeepsDirtyWhatItsSnapshotDoesNotSee) {
+  begin(kItems, kWiden);
+  copy_all();
+  build_indexes();
+  test::SyncStandby standby(cluster());
+  Session app = session();
+  Session waiting = session();
+  app.exec(
+      "SET synchronous_commit = local; UPDATE items SET v = 1 WHERE id = "
+      "1");
+  standby.stall();
+  waiting.send("UPDATE items SET v = 2 WHERE id = 2");
+  ASSERT_TRUE(test::eventually([&] { return standby.waiting_commits() == 1; }));
+
+  rounds().exact(*data_);
+  EXPECT_FALSE(dirty({"1"}));
+  EXPECT_TRUE(dirty({"2"}));
+  rounds().loose(*data_, false);
+  EXPECT_TRUE(dirty({"2"}));
+
+  standby.resume();
+  waiting.wait();
+  rounds().exact(*data_);
+  EXPECT_FALSE(dirty({"2"}));
+  expect_in_step();
+}
+
+TEST_F(RoundsTest, DrainsEverythingUnderTheLocks) {
+  begin(kItems, kWiden);
+  copy_all();
+  build_indexes();
+  session().exec("UPDATE items SET v = v - 1, id = id + 5000 WHERE id < 300");
+  pg::Transaction transaction(*data_);
+  data_->exec("LOCK TABLE public.items IN ACCESS EXCLUSIVE MODE");
+
+  const RoundResult drained =
+      rounds(10).drain(*data_, Deadline::in(test::kPatience));
+  transaction.commit();
+
+  EXPECT_EQ(drained.rows, 299U);
+  expect_in_step();
+  EXPECT_EQ(dirty_count(), 598U) << "nothing is forgotten before the exchange";
+}
+
+}  // namespace
+}  // namespace pgrecast::refresh
