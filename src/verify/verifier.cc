@@ -1,0 +1,335 @@
+#include "pgrecast/verify/verifier.h"
+
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/base/text.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace pgrecast::verify {
+namespace {
+
+using pg::quote_identifier;
+
+// A range's transaction holds a snapshot and a lock for about this long.
+constexpr milliseconds kRangeTarget{500};
+constexpr std::int64_t kRowsAtFirst = 5000;
+constexpr std::int64_t kRowsMax = 500000;
+constexpr auto kFenceTimeMax = std::chrono::minutes(10);
+
+// "OPERATOR(schema." of the key index's own operators, from that of equality.
+std::string operator_schema(const catalog::KeyColumn& column) {
+  return column.equals.substr(0, column.equals.rfind('.') + 1);
+}
+
+// Whether the key `names` lies behind `values` (op ">"), or not ("<="). As a
+// comparison of rows, for which an index can be used; that takes one schema's
+// operators for all columns.
+std::string compared(const std::vector<catalog::KeyColumn>& columns,
+                     const std::vector<std::string>& names,
+                     const std::vector<std::string>& values,
+                     const std::string& op) {
+  const std::string schema = operator_schema(columns.front());
+  const bool one_schema =
+      std::ranges::all_of(columns, [&](const catalog::KeyColumn& column) {
+        return operator_schema(column) == schema;
+      });
+  if (one_schema) {
+    return fmt::format("ROW({}) {}{}) ROW({})", join(names, ", "), schema, op,
+                       join(values, ", "));
+  }
+  std::string condition =
+      fmt::format("{} {}{}) {}", names.back(), operator_schema(columns.back()),
+                  op, values.back());
+  for (std::size_t i = columns.size() - 1; i-- > 0;) {
+    condition =
+        fmt::format("({0} {1}{2}) {3} OR {0} {4} {3} AND ({5}))", names[i],
+                    operator_schema(columns[i]), op.substr(0, 1), values[i],
+                    columns[i].equals, condition);
+  }
+  return condition;
+}
+
+}  // namespace
+
+void prefer_key_ranges(pg::Connection& connection) {
+  connection.exec(
+      "SET enable_seqscan = off; SET enable_sort = off; SET jit = off;"
+      "SET max_parallel_workers_per_gather = 0");
+}
+
+Pass::Pass(Parts parts)
+    : parts_(std::move(parts)), rows_per_range_(kRowsAtFirst) {}
+
+std::uint64_t Pass::rows() const {
+  const std::lock_guard lock(mutex_);
+  return rows_;
+}
+
+bool Pass::finished() const {
+  const std::lock_guard lock(mutex_);
+  return all_given_ && under_way_ == 0;
+}
+
+std::vector<Difference> Pass::take_differences() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(differences_, {});
+}
+
+// (CAST('..' AS type), ..) as a relation's columns, for the key expressions.
+std::string Pass::key_values(const std::vector<std::string>& key) const {
+  std::vector<std::string> values;
+  const auto& columns = parts_.table->source.key.value().columns;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    values.push_back(fmt::format("CAST({} AS {}) AS {}",
+                                 pg::quote_literal(key[i]), columns[i].type,
+                                 quote_identifier(columns[i].name)));
+  }
+  return fmt::format("(SELECT {}) AS keys", join(values, ", "));
+}
+
+std::string Pass::source_condition(const Range& range) const {
+  const auto& columns = parts_.table->source.key.value().columns;
+  std::vector<std::string> names;
+  for (const catalog::KeyColumn& column : columns) {
+    names.push_back(parts_.table->target.select.alias() + "." +
+                    quote_identifier(column.name));
+  }
+  const auto bound = [&](const std::vector<std::string>& key) {
+    std::vector<std::string> values;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      values.push_back(fmt::format("CAST({} AS {})", pg::quote_literal(key[i]),
+                                   columns[i].type));
+    }
+    return values;
+  };
+  std::string condition = "true";
+  if (range.after) {
+    condition += " AND " + compared(columns, names, bound(*range.after), ">");
+  }
+  if (range.up_to) {
+    condition += " AND " + compared(columns, names, bound(*range.up_to), "<=");
+  }
+  return condition;
+}
+
+std::string Pass::shadow_condition(const Range& range) const {
+  const plan::TableTarget& target = parts_.table->target;
+  const auto& columns = parts_.table->source.key.value().columns;
+  std::vector<std::string> names;
+  for (const std::string& name : target.shadow_key) {
+    names.push_back(quote_identifier(name));
+  }
+  const auto bound = [&](const std::vector<std::string>& key) {
+    std::vector<std::string> values;
+    for (const std::string& value : target.select.key_expressions("keys")) {
+      values.push_back(
+          fmt::format("(SELECT {} FROM {})", value, key_values(key)));
+    }
+    return values;
+  };
+  std::string condition = "true";
+  if (range.after) {
+    condition += " AND " + compared(columns, names, bound(*range.after), ">");
+  }
+  if (range.up_to) {
+    condition += " AND " + compared(columns, names, bound(*range.up_to), "<=");
+  }
+  return condition;
+}
+
+// Where the next range ends: so many keys further on in the source's index.
+// The first and the last range are open, so that surplus keys of the shadow
+// below or above all of the source's are found too.
+std::optional<Pass::Range> Pass::next_range(pg::Connection& connection) {
+  const std::lock_guard lock(mutex_);
+  if (all_given_) return std::nullopt;
+  std::vector<std::string> texts;
+  std::vector<std::string> order;
+  for (const catalog::KeyColumn& column :
+       parts_.table->source.key.value().columns) {
+    const std::string name = parts_.table->target.select.alias() + "." +
+                             quote_identifier(column.name);
+    texts.push_back(name + "::pg_catalog.text");
+    order.push_back(name);
+  }
+  Range range{.after = at_, .up_to = std::nullopt};
+  const pg::Result end = connection.exec(fmt::format(
+      "SELECT {} FROM ONLY {} AS {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+      join(texts, ", "), parts_.table->target.source.quoted(),
+      parts_.table->target.select.alias(), source_condition(range),
+      join(order, ", "), rows_per_range_ - 1));
+  if (end.empty()) {
+    all_given_ = true;
+  } else {
+    std::vector<std::string> key;
+    for (int i = 0; i < end.columns(); ++i) key.emplace_back(end.text(0, i));
+    range.up_to = key;
+    at_ = std::move(key);
+  }
+  ++under_way_;
+  return range;
+}
+
+std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
+                                         const Range& range,
+                                         std::uint64_t& rows) {
+  const plan::TableTarget& target = parts_.table->target;
+  const auto& key = parts_.table->source.key.value().columns;
+  std::vector<std::string> on;
+  for (std::size_t i = 0; i < target.shadow_key.size(); ++i) {
+    on.push_back(fmt::format("was.{0} {1} is_now.{0}",
+                             quote_identifier(target.shadow_key[i]),
+                             key[i].equals));
+  }
+  std::vector<std::string> was;
+  std::vector<std::string> is_now;
+  for (const std::string& column : target.select.parts().compare_columns) {
+    was.push_back("was." + quote_identifier(column));
+    is_now.push_back("is_now." + quote_identifier(column));
+  }
+  // The function, not *=: between two ROW(..) that operator would be taken
+  // column by column.
+  const std::string& ctid = target.select.ctid_column();
+  const pg::Result result = connection.exec(fmt::format(
+      "SELECT pg_catalog.count(*),"
+      " pg_catalog.array_agg(was.{0}) FILTER (WHERE was.{0} IS NOT NULL AND"
+      "  is_now.{0} IS NOT NULL AND NOT pg_catalog.record_image_eq("
+      "   ROW({4}), ROW({5}))),"
+      " pg_catalog.array_agg(was.{0}) FILTER (WHERE is_now.{0} IS NULL),"
+      " pg_catalog.array_agg(is_now.{0}) FILTER (WHERE was.{0} IS NULL)"
+      " FROM ({1}) AS was FULL JOIN ({2}) AS is_now ON {3}",
+      ctid, target.select.rows_to_compare(source_condition(range)),
+      target.select.shadow_to_compare(target.shadow.quoted(),
+                                      shadow_condition(range)),
+      join(on, " AND "), join(was, ", "), join(is_now, ", ")));
+  rows = result.number<std::uint64_t>(0, 0);
+  std::vector<Suspect> suspects;
+  const auto add = [&](int column, bool of_source, const char* what) {
+    if (result.is_null(0, column)) return;
+    std::ranges::move(read_keys(connection, std::string(result.text(0, column)),
+                                of_source, what),
+                      std::back_inserter(suspects));
+  };
+  add(1, true, "different");
+  add(2, true, "missing");
+  add(3, false, "surplus");
+  return suspects;
+}
+
+// format() writes a value as the stream does, by its type's output function; a
+// cast to text would not: 'ab' for char(3), 'true' for boolean.
+std::string Pass::read_keys_query(bool of_source, bool as_source) const {
+  const plan::TableTarget& target = parts_.table->target;
+  std::vector<std::string> texts;
+  std::size_t i = 0;
+  for (const catalog::KeyColumn& column :
+       parts_.table->source.key.value().columns) {
+    const std::string name =
+        quote_identifier(of_source ? column.name : target.shadow_key[i]);
+    texts.push_back(fmt::format(
+        "pg_catalog.format('%s', {})",
+        as_source ? fmt::format("CAST({} AS {})", name, column.type) : name));
+    ++i;
+  }
+  return fmt::format(
+      "SELECT {} FROM ONLY {} WHERE ctid OPERATOR(pg_catalog.=) ANY "
+      "($1::pg_catalog.tid[])",
+      join(texts, ", "),
+      of_source ? target.source.quoted() : target.shadow.quoted());
+}
+
+// The keys of some rows as the stream writes them, whatever the script's
+// settings are; in the same transaction, so that the ctids still hold.
+std::vector<Pass::Suspect> Pass::read_keys(pg::Connection& connection,
+                                           const std::string& ctids,
+                                           bool of_source,
+                                           const std::string& what) {
+  connection.exec(
+      "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres;"
+      "SET LOCAL timezone = 'UTC'; SET LOCAL bytea_output = hex;"
+      "SET LOCAL extra_float_digits = 3; SAVEPOINT as_source");
+  bool as_source = true;
+  const auto read = [&] {
+    return connection.exec(read_keys_query(of_source, as_source), {ctids});
+  };
+  const pg::Result result = [&] {
+    try {
+      return read();
+    } catch (const pg::SqlError& error) {
+      // Somebody wrote a key into the shadow that no source can have.
+      if (of_source || !error.blames_data()) throw;
+      connection.exec("ROLLBACK TO SAVEPOINT as_source");
+      as_source = false;
+      return read();
+    }
+  }();
+  std::vector<Suspect> suspects;
+  for (int row = 0; row < result.rows(); ++row) {
+    Suspect suspect{.key = {}, .what = what, .can_be_dirty = as_source};
+    for (int column = 0; column < result.columns(); ++column) {
+      suspect.key.emplace_back(result.text(row, column));
+    }
+    suspects.push_back(std::move(suspect));
+  }
+  return suspects;
+}
+
+bool Pass::verify_next(pg::Connection& connection,
+                       const std::function<void(Deadline)>& fence) {
+  const auto begin = Clock::now();
+  // From before the snapshot until the last look into the buffer.
+  const ForgetGate::Verifying gate(*parts_.gate);
+  std::uint64_t rows = 0;
+  std::vector<Suspect> suspects;
+  {
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
+    parts_.guard->enter(connection);
+    const std::optional<Range> range = next_range(connection);
+    if (!range) return false;
+    suspects = compare(connection, *range, rows);
+    transaction.rollback();
+  }
+  std::vector<Difference> differences;
+  if (!suspects.empty()) {
+    // A change that the snapshot saw was committed before it, so after this
+    // fence its key is in the buffer; and nothing was forgotten since.
+    fence(Deadline::in(kFenceTimeMax));
+    std::string encoded;
+    for (Suspect& suspect : suspects) {
+      if (suspect.can_be_dirty) {
+        const std::vector<std::string_view> texts(suspect.key.begin(),
+                                                  suspect.key.end());
+        parts_.codec->encode(texts, encoded);
+        const TableId id = parts_.table->target.ordinal;
+        if (parts_.buffer->is_dirty(id, encoded)) continue;
+        // Refreshed by the next round, and verified again.
+        parts_.buffer->note_dirty(id, encoded, Xid64{});
+      }
+      differences.push_back({.table = parts_.table->target.source.display(),
+                             .key = std::move(suspect.key),
+                             .what = std::move(suspect.what)});
+    }
+  }
+  const auto took =
+      std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+  const std::lock_guard lock(mutex_);
+  --under_way_;
+  rows_ += rows;
+  std::ranges::move(differences, std::back_inserter(differences_));
+  if (took.count() > 0) {
+    rows_per_range_ = std::clamp(
+        std::min(rows_per_range_ * 2,
+                 rows_per_range_ * kRangeTarget.count() / took.count()),
+        std::int64_t{100}, kRowsMax);
+  }
+  return true;
+}
+
+}  // namespace pgrecast::verify
