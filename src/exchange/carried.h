@@ -1,0 +1,54 @@
+#pragma once
+
+#include "pgrecast/exchange/exchange.h"
+#include "pgrecast/pg/connection.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::exchange {
+
+// What hangs off the sources and goes along: statements to be run, made of
+// definitions that the server prints. They are captured while the source still
+// has its name, with an empty search_path, and replayed when the new table has
+// it: they name the old table, and then mean the new one. No text is rewritten.
+//
+// The other half of the closed world in catalog/dependents.cc: a kind enters
+// both at once.
+struct Carried {
+  // Lock the dependent views, each alone (LOCK TABLE view would lock every
+  // table in it). Before the tables: who reads through a view locks the view
+  // first.
+  std::vector<std::string> lock_views;
+  // The tables at the other end of foreign keys, quoted.
+  std::vector<std::string> other_tables;
+  std::vector<catalog::Oid> other_oids;
+  // Under the tables' locks, before anything else: takes the sequences' locks,
+  // which keeps nextval() out until we are done.
+  std::vector<std::string> lock_sequences;
+  // Before the tables change their schemas, and after.
+  std::vector<std::string> before;
+  std::vector<std::string> after;
+  // Identity sequences that hand over to others: grants go along, too.
+  struct Identity {
+    catalog::Oid from = 0;
+    catalog::Oid to = 0;
+    std::string name;  // quoted, after the exchange
+  };
+  std::vector<Identity> identities;
+  // Outside of the transaction.
+  std::vector<std::string> afterwards;
+};
+
+// Reads a few catalogs a table: before the ACCESS EXCLUSIVE locks, under SHARE
+// UPDATE EXCLUSIVE ones, which keep all that matters as it is except for what
+// dependents_state() notices.
+Carried read_carried(pg::Connection& connection,
+                     const std::vector<ExchangeTable>& tables,
+                     const std::string& own_publication);
+
+// Changes when a dependent of one of the tables comes, goes, or is redefined.
+std::string dependents_state(pg::Connection& connection,
+                             const std::vector<ExchangeTable>& tables);
+
+}  // namespace pgrecast::exchange

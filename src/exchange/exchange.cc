@@ -1,0 +1,671 @@
+#include "pgrecast/exchange/exchange.h"
+
+#include "pgrecast/base/assert.h"
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/base/text.h"
+#include "pgrecast/catalog/dependents.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
+
+#include "carried.h"
+#include "grants.h"
+#include "holders.h"
+#include "inventory_query.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace pgrecast::exchange {
+namespace {
+
+using catalog::Oid;
+
+constexpr const char* kGuard = "pgrecast_guard";
+
+milliseconds since(Clock::time_point start) {
+  return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
+}
+
+std::string batch(const std::vector<std::string>& statements) {
+  return join(statements, ";\n");
+}
+
+// For the column `name` of the source: what it is called now, or nullopt where
+// the new table has no such column.
+std::optional<std::string> new_column(const ExchangeTable& table,
+                                      const std::string& name,
+                                      const Inventory& shadow) {
+  const auto renamed = table.renamed.find(name);
+  const std::string now =
+      renamed == table.renamed.end() ? name : renamed->second;
+  if (!shadow.contains("column " + now)) return std::nullopt;
+  return now;
+}
+
+// What is known of a table before the exchange.
+struct Before {
+  Inventory source;
+  Inventory shadow;
+};
+
+// What the new table must look like, and then, whether it does.
+class Proof {
+ public:
+  Proof(const ExchangeTable& table, const ExchangeOptions& options,
+        const Before& before, const Inventory& retired, const Inventory& now)
+      : table_(table),
+        own_publication_("publication " + options.own_publication),
+        target_(*table.target),
+        before_(before),
+        retired_(retired),
+        now_(now) {}
+
+  std::vector<std::string> differences() {
+    expect_handed_over();
+    expect_shape();
+    auto lines = exchange::differences(expected_, now_);
+    check_indexes(lines);
+    return lines;
+  }
+
+ private:
+  // Where the script changes nothing, nothing may differ.
+  bool unchanged() const { return target_.changes.empty(); }
+
+  void expect_handed_over() {
+    for (const auto& [fact, value] : before_.source) {
+      if (handed_over(fact) && !fact.starts_with("grant ")) expect(fact, value);
+    }
+    // GRANT takes no lock on the table: only what the old table has at the end
+    // tells what was granted.
+    for (const auto& [fact, value] : retired_) {
+      if (fact.starts_with("grant ")) expect(fact, value);
+    }
+    for (const auto& [fact, value] : now_) {
+      if (!expected_.contains(fact) && may_be_new(fact)) {
+        expected_.emplace(fact, value);
+      }
+    }
+  }
+
+  // What a script may bring along on the shadow.
+  bool may_be_new(const std::string& fact) const {
+    if (unchanged()) return false;
+    if (fact.starts_with("foreign key")) {
+      return !target_.late_constraints.empty();
+    }
+    return fact.starts_with("statistics ") ||
+           fact.starts_with("owned sequence ") || fact.starts_with("identity ");
+  }
+
+  void expect(const std::string& fact, const std::string& value) {
+    if (fact == own_publication_) return;  // stays with the old table
+    static constexpr std::string_view kForeignKey = "foreign key ";
+    if (fact.starts_with(kForeignKey)) {
+      std::string name = fact.substr(kForeignKey.size());
+      if (name.starts_with("comment ")) name = name.substr(8);
+      if (table_.dropped_foreign_keys.contains(name)) return;
+    }
+    if (fact.starts_with("owned sequence ")) return expect_owned(fact, value);
+    if (fact.starts_with("identity ")) return expect_identity(fact, value);
+    const auto open = fact.find(" (");
+    if (!fact.starts_with("grant ") || open == std::string::npos) {
+      expected_.emplace(fact, value);
+      return;
+    }
+    const auto close = fact.find(") to ", open);
+    const auto column = mapped(fact.substr(open + 2, close - open - 2));
+    if (!column) return;
+    expected_.emplace(fact.substr(0, open + 2) + *column + fact.substr(close),
+                      value);
+  }
+
+  std::optional<std::string> mapped(const std::string& column) const {
+    return new_column(table_, column, before_.shadow);
+  }
+
+  // Of a column that is gone: it stayed with the old table, unless a default
+  // of another column uses it; then it must be somebody's.
+  void expect_owned(const std::string& fact, const std::string& value) {
+    static constexpr std::string_view kBy = "by column ";
+    if (const auto column = mapped(value.substr(kBy.size()))) {
+      expected_.emplace(fact, std::string(kBy) + *column);
+    } else if (now_.contains(fact)) {
+      expected_.emplace(fact, now_.at(fact));
+    }
+  }
+
+  // Only where the new column is one, too.
+  void expect_identity(const std::string& fact, const std::string& value) {
+    for (const auto& [candidate, ignored] : before_.source) {
+      static constexpr std::string_view kIdentity = "identity of column ";
+      if (!candidate.starts_with(kIdentity)) continue;
+      const std::string column = candidate.substr(kIdentity.size());
+      const auto now = mapped(column);
+      const bool still =
+          now && before_.shadow.contains(std::string(kIdentity) + *now);
+      for (const std::string_view around : {" of ", " sequence of "}) {
+        const std::string old_part = std::string(around) + column;
+        const auto at = fact.find(old_part);
+        const bool whole = at != std::string::npos &&
+                           (at + old_part.size() == fact.size() ||
+                            fact.compare(at + old_part.size(), 4, " to ") == 0);
+        if (!whole) continue;
+        if (still) {
+          expected_.emplace(fact.substr(0, at) + std::string(around) + *now +
+                                fact.substr(at + old_part.size()),
+                            value);
+        }
+        return;
+      }
+    }
+  }
+
+  void expect_shape() {
+    const Inventory& shape = table_.planned ? *table_.planned
+                             : unchanged()  ? before_.source
+                                            : before_.shadow;
+    for (const auto& [fact, value] : shape) {
+      if (!handed_over(fact)) expected_.emplace(fact, value);
+    }
+    if (target_.key_index_is_ours) {
+      expected_.erase("index " + target_.key_index.name);
+      expected_.erase("comment on index " + target_.key_index.name);
+    }
+    if (table_.planned || unchanged()) return;
+    // The names of what is added late are within the statements: what was not
+    // there before must be that.
+    std::size_t late = target_.late_constraints.size();
+    for (const auto& [fact, value] : now_) {
+      if (late == 0 || expected_.contains(fact)) continue;
+      if (!fact.starts_with("constraint ")) continue;
+      expected_.emplace(fact, value);
+      --late;
+    }
+  }
+
+  // The plan's own list, whatever the script changes.
+  void check_indexes(std::vector<std::string>& lines) const {
+    std::set<std::string> planned;
+    if (!target_.key_index_is_ours) planned.insert(target_.key_index.name);
+    for (const plan::ShadowIndex& index : target_.indexes) {
+      planned.insert(index.name);
+    }
+    for (const std::string& name : planned) {
+      const auto found = now_.find("index " + name);
+      if (found == now_.end()) {
+        lines.push_back(fmt::format("planned index {} does not exist", name));
+      } else if (found->second.find(" INVALID") != std::string::npos) {
+        lines.push_back(fmt::format("planned index {} is invalid", name));
+      }
+    }
+    for (const auto& [fact, value] : now_) {
+      static constexpr std::string_view kIndex = "index ";
+      if (!fact.starts_with(kIndex)) continue;
+      if (planned.contains(fact.substr(kIndex.size()))) continue;
+      lines.push_back(fmt::format("{} is not planned (is: {})", fact, value));
+    }
+  }
+
+  const ExchangeTable& table_;
+  std::string own_publication_;
+  const plan::TableTarget& target_;
+  const Before& before_;
+  const Inventory& retired_;
+  const Inventory& now_;
+  Inventory expected_;
+};
+
+// One attempt. Each step below is one of design's, in its order.
+class Exchange {
+ public:
+  Exchange(pg::Connection& connection, std::vector<ExchangeTable> tables,
+           const ExchangeOptions& options, const ExchangeHooks& hooks)
+      : connection_(connection),
+        tables_(std::move(tables)),
+        options_(options),
+        hooks_(hooks) {
+    std::ranges::sort(tables_, {}, &ExchangeTable::source_oid);
+    for (const ExchangeTable& table : tables_) {
+      oids_.push_back(table.source_oid);
+      oids_.push_back(table.shadow_oid);
+    }
+  }
+
+  Attempt run() {
+    prepare();
+    if (blocked_by_long_holders(oids_)) return attempt_;
+    pg::Transaction transaction(connection_);
+    try {
+      if (!exchange()) {
+        transaction.rollback();
+        name_holders();
+        return attempt_;
+      }
+      // Not past the deadline: COMMIT itself is not to be interrupted.
+      if (deadline_.passed()) throw TimedOut("the exchange");
+      PGRECAST_SYNC_POINT("exchange:before_commit");
+      transaction.commit();
+    } catch (const TimedOut& late) {
+      transaction.rollback();
+      attempt_.outcome = Attempt::Outcome::kOverBudget;
+      attempt_.reason = fmt::format("not done within {} ms: {}",
+                                    options_.budget.count(), late.what());
+      if (held_since_) attempt_.held = since(*held_since_);
+      return attempt_;
+    }
+    attempt_.held = since(*held_since_);
+    attempt_.outcome = Attempt::Outcome::kExchanged;
+    attempt_.reason.clear();
+    attempt_.afterwards = carried_.afterwards;
+    PGRECAST_SYNC_POINT("exchange:after_commit");
+    return attempt_;
+  }
+
+ private:
+  void prepare();
+  bool blocked_by_long_holders(const std::vector<Oid>& relations);
+  bool exchange();
+  bool lock_gently();
+  void require_names();
+  void require_carried();
+  void read_before();
+  bool lock_all();
+  bool lock_sequences();
+  void read_grants_again();
+  void call_hooks();
+  bool exchange_names();
+  std::vector<std::string> statements() const;
+  void prove();
+  Inventory inventory(Oid oid);
+  bool attempt_lock(const std::string& statement, Deadline deadline);
+  void name_holders();
+
+  pg::Connection& connection_;
+  std::vector<ExchangeTable> tables_;
+  const ExchangeOptions& options_;
+  const ExchangeHooks& hooks_;
+
+  std::vector<Oid> oids_;
+  milliseconds deadlock_timeout_{1000};
+  std::string current_role_;
+  std::string state_;
+  Carried carried_;
+  std::vector<Before> before_;  // as tables_
+  std::vector<std::string> grants_;
+  std::optional<std::string> not_granted_;  // what was waited for
+  Clock::time_point lock_asked_ = Clock::now();
+  std::optional<Clock::time_point> held_since_;  // the first of them
+  Deadline deadline_ = Deadline::never();
+  Attempt attempt_;
+};
+
+void Exchange::prepare() {
+  PGRECAST_ASSERT(!connection_.in_transaction(), "tables={}", tables_.size());
+  const pg::Result settings = connection_.exec(
+      "SELECT (SELECT setting FROM pg_catalog.pg_settings "
+      "WHERE name = 'deadlock_timeout'), current_user, "
+      "EXISTS (SELECT FROM pg_catalog.pg_prepared_statements "
+      "WHERE name = 'pgrecast_inventory')");
+  deadlock_timeout_ = milliseconds(settings.number<std::int64_t>(0, 0));
+  current_role_ = settings.text(0, 1);
+  if (settings.boolean(0, 2)) return;
+  connection_.exec("PREPARE pgrecast_inventory(pg_catalog.oid) AS " +
+                   inventory_query(connection_.server_version()));
+}
+
+bool Exchange::blocked_by_long_holders(const std::vector<Oid>& relations) {
+  const auto holders =
+      find_holders(connection_, relations, options_.long_holder);
+  if (holders.empty()) return false;
+  attempt_.outcome = Attempt::Outcome::kBlocked;
+  attempt_.reason = join(holders, "; ");
+  return true;
+}
+
+// False: rolled back, attempt_ says why (for locks, name_holders() does).
+bool Exchange::exchange() {
+  if (!lock_gently()) return false;
+  require_names();
+  require_carried();
+  read_before();
+  if (blocked_by_long_holders(carried_.other_oids)) return false;
+  PGRECAST_SYNC_POINT("exchange:before_lock");
+  if (!lock_all()) return false;
+  if (dependents_state(connection_, tables_) != state_) {
+    attempt_.outcome = Attempt::Outcome::kBlocked;
+    attempt_.reason = "a dependent of the table was changed just now";
+    return false;
+  }
+  if (!lock_sequences()) return false;
+  attempt_.waited = since(lock_asked_);
+  PGRECAST_SYNC_POINT("exchange:after_lock");
+  call_hooks();
+  read_grants_again();
+  if (!exchange_names()) return false;
+  prove();
+  PGRECAST_SYNC_POINT("exchange:before_record");
+  if (hooks_.record) hooks_.record(connection_, carried_.afterwards);
+  return true;
+}
+
+bool Exchange::attempt_lock(const std::string& statement, Deadline deadline) {
+  try {
+    connection_.exec(statement, {}, deadline);
+    return true;
+  } catch (const TimedOut&) {
+  } catch (const pg::SqlError& error) {
+    const std::string& state = error.sqlstate();
+    if (state != pg::sqlstate::kLockNotAvailable &&
+        state != pg::sqlstate::kQueryCanceled &&
+        state != pg::sqlstate::kDeadlockDetected) {
+      throw;
+    }
+  }
+  not_granted_ = pg::statement_shown(statement);
+  return false;
+}
+
+// SHARE UPDATE EXCLUSIVE hinders no reader and no writer. It makes autovacuum
+// give way, which happens only after the deadlock detector of the one who
+// waits has run once, and it keeps DDL out while definitions are read.
+bool Exchange::lock_gently() {
+  constexpr milliseconds kForAutovacuumToEnd{500};
+  const milliseconds wait = deadlock_timeout_ + kForAutovacuumToEnd;
+  std::vector<std::string> names;
+  for (const ExchangeTable& table : tables_) {
+    names.push_back(table.target->source.quoted());
+    names.push_back(table.target->shadow.quoted());
+  }
+  connection_.exec(
+      fmt::format("SET LOCAL synchronous_commit = local;"
+                  "SET LOCAL lock_timeout = {}",
+                  wait.count()));
+  try {
+    return attempt_lock(
+        fmt::format("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE",
+                    join(names, ", ")),
+        Deadline::in(wait * static_cast<int>(names.size()) +
+                     kForAutovacuumToEnd));
+  } catch (const pg::SqlError& error) {
+    if (error.sqlstate() != pg::sqlstate::kUndefinedTable &&
+        error.sqlstate() != pg::sqlstate::kInvalidSchemaName) {
+      throw;
+    }
+    throw SourceChanged(fmt::format("a table is gone: {}", error.what()));
+  }
+}
+
+void Exchange::require_names() {
+  for (const ExchangeTable& table : tables_) {
+    const pg::Result result = connection_.exec(
+        "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid = "
+        "$2::pg_catalog.oid, pg_catalog.to_regclass($3)::pg_catalog.oid = "
+        "$4::pg_catalog.oid",
+        {table.target->source.quoted(), table.source_oid,
+         table.target->shadow.quoted(), table.shadow_oid});
+    if (result.boolean(0, 0) && result.boolean(0, 1)) continue;
+    throw SourceChanged(fmt::format(
+        "{} is no longer the table that the migration began with",
+        (result.boolean(0, 0) ? table.target->shadow : table.target->source)
+            .display()));
+  }
+}
+
+void Exchange::require_carried() {
+  std::vector<std::string> lines;
+  for (const ExchangeTable& table : tables_) {
+    catalog::Table source;
+    source.oid = table.source_oid;
+    source.name = table.target->source;
+    auto refusals = catalog::uncarried_dependents(connection_, source,
+                                                  options_.own_publication);
+    for (Refusal& refusal : refusals) lines.push_back(std::move(refusal.what));
+  }
+  if (!lines.empty()) {
+    throw ExchangeRefused("what came to the table cannot be carried over",
+                          lines);
+  }
+}
+
+Inventory Exchange::inventory(Oid oid) {
+  // The same plan for all: planning takes longer than running it. Not for the
+  // hooks' statements, though.
+  auto found = inventory_of(connection_.exec(
+      fmt::format("SET LOCAL plan_cache_mode = force_generic_plan;"
+                  "EXECUTE pgrecast_inventory({})",
+                  oid),
+      {}, deadline_.earlier(Deadline::in(pg::kStatementTimeMax))));
+  connection_.exec("SET LOCAL plan_cache_mode = DEFAULT");
+  return found;
+}
+
+void Exchange::read_before() {
+  carried_ = read_carried(connection_, tables_, options_.own_publication);
+  for (const ExchangeTable& table : tables_) {
+    before_.push_back(Before{.source = inventory(table.source_oid),
+                             .shadow = inventory(table.shadow_oid)});
+  }
+  state_ = dependents_state(connection_, tables_);
+}
+
+// From the first to the last within less than deadlock_timeout, whatever their
+// number; else a writer who waits for us could be made the deadlock's victim.
+bool Exchange::lock_all() {
+  const milliseconds each =
+      std::clamp(options_.lock_timeout, milliseconds(1), deadlock_timeout_ / 2);
+  // Should this process hang, or its host die, while it holds the locks: the
+  // server ends the session then, and nothing has happened.
+  constexpr milliseconds kAfterBudget{1000};
+  connection_.exec(
+      fmt::format("SET LOCAL lock_timeout = {0};"
+                  "SET LOCAL statement_timeout = {1};"
+                  "SET LOCAL idle_in_transaction_session_timeout = {1}",
+                  each.count(), (options_.budget + kAfterBudget).count()));
+  std::vector<std::pair<Oid, std::string>> relations;
+  for (const ExchangeTable& table : tables_) {
+    relations.emplace_back(table.source_oid, table.target->source.quoted());
+    relations.emplace_back(table.shadow_oid, table.target->shadow.quoted());
+  }
+  for (std::size_t i = 0; i < carried_.other_oids.size(); ++i) {
+    relations.emplace_back(carried_.other_oids[i], carried_.other_tables[i]);
+  }
+  std::ranges::sort(relations);
+  std::vector<std::string> names;
+  names.reserve(relations.size());
+  for (const auto& relation : relations) names.push_back(relation.second);
+
+  lock_asked_ = Clock::now();
+  deadline_ = Deadline::in(options_.budget);
+  const Deadline locked_by =
+      deadline_.earlier(Deadline::in(deadlock_timeout_ * 4 / 5));
+  if (!carried_.lock_views.empty()) {
+    if (!attempt_lock(batch(carried_.lock_views), locked_by)) return false;
+    held_since_ = Clock::now();
+  }
+  const std::string statement =
+      fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", join(names, ", "));
+  if (!attempt_lock(statement, locked_by)) return false;
+  if (!held_since_) held_since_ = Clock::now();
+  return true;
+}
+
+bool Exchange::lock_sequences() {
+  if (carried_.lock_sequences.empty()) return true;
+  return attempt_lock(batch(carried_.lock_sequences),
+                      deadline_.earlier(Deadline::in(deadlock_timeout_ * 4 / 5 -
+                                                     since(lock_asked_))));
+}
+
+void Exchange::call_hooks() {
+  if (hooks_.check) hooks_.check(connection_);
+  if (hooks_.drain) hooks_.drain(connection_, deadline_);
+  PGRECAST_SYNC_POINT("exchange:after_drain");
+  if (deadline_.passed()) throw TimedOut("refreshing the last dirty keys");
+}
+
+// As late as can be: GRANT takes no lock on the table.
+void Exchange::read_grants_again() {
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    const ExchangeTable& table = tables_[i];
+    std::vector<Grant> wanted;
+    for (Grant& grant : read_grants(connection_, table.source_oid)) {
+      if (!grant.column.empty()) {
+        const auto column = new_column(table, grant.column, before_[i].shadow);
+        if (!column) continue;
+        grant.column = *column;
+      }
+      wanted.push_back(std::move(grant));
+    }
+    auto statements =
+        grant_statements({.relation = table.target->source.quoted(),
+                          .sequence = false,
+                          .present = read_grants(connection_, table.shadow_oid),
+                          .wanted = std::move(wanted),
+                          .current_role = current_role_});
+    std::ranges::move(statements, std::back_inserter(grants_));
+  }
+  for (const Carried::Identity& identity : carried_.identities) {
+    auto statements =
+        grant_statements({.relation = identity.name,
+                          .sequence = true,
+                          .present = read_grants(connection_, identity.to),
+                          .wanted = read_grants(connection_, identity.from),
+                          .current_role = current_role_});
+    std::ranges::move(statements, std::back_inserter(grants_));
+  }
+}
+
+std::vector<std::string> Exchange::statements() const {
+  std::vector<std::string> all;
+  const auto add = [&](const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  for (const ExchangeTable& table : tables_) {
+    const plan::TableTarget& target = *table.target;
+    if (target.key_index_is_ours) {
+      all.push_back("DROP INDEX " + pg::quote_qualified(target.shadow.schema,
+                                                        target.key_index.name));
+    }
+    add(target.late_constraints);
+  }
+  add(carried_.before);
+  for (const ExchangeTable& table : tables_) {
+    const plan::TableTarget& target = *table.target;
+    all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
+                              target.source.quoted(),
+                              pg::quote_identifier(target.retired.schema)));
+    all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
+                              target.shadow.quoted(),
+                              pg::quote_identifier(target.source.schema)));
+  }
+  // Before the grants are reset: a foreign key may need the owner's own.
+  add(carried_.after);
+  add(grants_);
+  for (const ExchangeTable& table : tables_) {
+    const plan::TableTarget& target = *table.target;
+    all.push_back(fmt::format(
+        "CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION {}({})",
+        kGuard, target.retired.quoted(),
+        pg::quote_qualified(target.retired.schema, kGuard),
+        pg::quote_literal(target.source.display())));
+    all.push_back(fmt::format("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}",
+                              target.retired.quoted(), kGuard));
+  }
+  return all;
+}
+
+bool Exchange::exchange_names() {
+  try {
+    connection_.exec(batch(statements()), {}, deadline_);
+    return true;
+  } catch (const pg::SqlError& error) {
+    const std::string& state = error.sqlstate();
+    if (state == pg::sqlstate::kLockNotAvailable ||
+        state == pg::sqlstate::kDeadlockDetected) {
+      not_granted_ = error.what();
+      return false;
+    }
+    if (error.remedy() != Remedy::kFail) throw;
+    throw ExchangeRefused(
+        fmt::format("the exchange failed on the server: {}", error.what()), {});
+  }
+}
+
+void Exchange::prove() {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    const Inventory now = inventory(tables_[i].shadow_oid);
+    const Inventory retired = inventory(tables_[i].source_oid);
+    auto found =
+        Proof(tables_[i], options_, before_[i], retired, now).differences();
+    for (std::string& line : found) {
+      lines.push_back(
+          fmt::format("{}: {}", tables_[i].target->source.display(), line));
+    }
+  }
+  if (lines.empty()) return;
+  throw ExchangeRefused("the new table differs from what was planned", lines);
+}
+
+void Exchange::name_holders() {
+  if (!not_granted_) return;  // attempt_ says already why
+  attempt_.outcome = Attempt::Outcome::kLockNotGranted;
+  attempt_.waited = since(lock_asked_);
+  std::vector<Oid> relations = oids_;
+  relations.insert(relations.end(), carried_.other_oids.begin(),
+                   carried_.other_oids.end());
+  const auto holders = find_holders(connection_, relations, milliseconds(0));
+  attempt_.reason = fmt::format(
+      "{}: {}",
+      holders.empty() ? "who held a lock is gone by now" : join(holders, "; "),
+      *not_granted_);
+}
+
+}  // namespace
+
+ExchangeRefused::ExchangeRefused(const std::string& message,
+                                 std::vector<std::string> differences)
+    : Error(differences.empty()
+                ? message
+                : fmt::format("{}: {}", message, join(differences, "; ")),
+            Remedy::kFail),
+      differences_(std::move(differences)) {}
+
+void prepare_guard(pg::Connection& connection,
+                   const std::string& retired_schema) {
+  const std::string function = pg::quote_qualified(retired_schema, kGuard);
+  connection.exec(fmt::format(
+      R"sql(CREATE OR REPLACE FUNCTION {0}() RETURNS pg_catalog.trigger
+LANGUAGE plpgsql SET search_path = '' AS $guard$
+BEGIN
+  RAISE EXCEPTION 'this table was replaced by % and is only kept until "pgrecast finish"', TG_ARGV[0]
+    USING ERRCODE = '55000',
+          HINT = 'Use the new table; a session that still has this one should connect anew.';
+END $guard$;
+GRANT EXECUTE ON FUNCTION {0}() TO PUBLIC)sql",
+      function));
+}
+
+Attempt attempt_exchange(pg::Connection& connection,
+                         const std::vector<ExchangeTable>& tables,
+                         const ExchangeOptions& options,
+                         const ExchangeHooks& hooks) {
+  PGRECAST_ASSERT(!tables.empty(), "an exchange of nothing");
+  return Exchange(connection, tables, options, hooks).run();
+}
+
+bool was_exchanged(pg::Connection& connection, const ExchangeTable& table) {
+  const pg::Result result = connection.exec(
+      "SELECT COALESCE(pg_catalog.to_regclass($1)::pg_catalog.oid = "
+      "$2::pg_catalog.oid, false)",
+      {table.target->source.quoted(), table.shadow_oid});
+  return result.boolean(0, 0);
+}
+
+}  // namespace pgrecast::exchange
