@@ -1,0 +1,50 @@
+#pragma once
+
+#include "pgrecast/base/deadline.h"
+#include "pgrecast/migration/state.h"
+#include "pgrecast/pg/connection.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+// Undoing and clearing away, in steps that never queue behind anybody for long:
+// short lock timeouts, retried. Every step may find its work done already, so
+// all of it can be repeated after a crash, from any host.
+namespace pgrecast::migration {
+
+// The folder of a migration's change buffer.
+std::filesystem::path buffer_path(const std::filesystem::path& state_dir,
+                                  const MigrationRecord& record);
+
+// Before the exchange: back to what was before `run`. The caller owns the
+// migration and nothing of it runs any more.
+void undo_migration(pg::Connection& connection, const MigrationRecord& record,
+                    const std::filesystem::path& state_dir);
+
+// After the exchange: the stream and all that belongs to it.
+void remove_capture(pg::Connection& connection, const MigrationRecord& record,
+                    const std::filesystem::path& state_dir);
+
+// After that: the retired tables and our last traces.
+void remove_retired(pg::Connection& connection, const MigrationRecord& record);
+
+// After the exchange: validates foreign keys, one by one, and what else was put
+// off. Each statement may be repeated.
+void do_afterwards(pg::Connection& connection,
+                   const std::vector<std::string>& statements);
+
+// Makes this process the owner: ends the sessions that a process before us may
+// have left behind, and raises the epoch, which waits for what they still have
+// in flight. Returns the epoch.
+std::uint64_t take_ownership(pg::Connection& connection,
+                             const MigrationRecord& record);
+
+// The statement for catalog::SourceGuard.
+std::string ownership_query(const std::string& migration, std::uint64_t epoch);
+
+// One process a migration: false while another one is at it. Held by the
+// session until it ends.
+bool lock_migration(pg::Connection& connection, const MigrationRecord& record);
+
+}  // namespace pgrecast::migration

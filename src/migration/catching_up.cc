@@ -1,0 +1,137 @@
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/base/text.h"
+#include "pgrecast/base/thread_group.h"
+#include "pgrecast/verify/verifier.h"
+
+#include "context.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <list>
+
+namespace pgrecast::migration {
+namespace {
+
+// An exact round is one transaction. So many keys take it a second or so.
+constexpr std::uint64_t kExactKeysMax = 50000;
+// A round is short when nothing but what came during the last one is left.
+constexpr std::uint64_t kShortRoundKeys = 2000;
+constexpr milliseconds kShortRoundTime{500};
+// A stream that lags longer than this behind a fence is broken.
+constexpr auto kFenceTimeMax = std::chrono::minutes(10);
+// How long rounds rest while nothing is dirty, beside verification.
+constexpr milliseconds kRest{100};
+
+void tell_round(Context& context, const char* kind,
+                const refresh::RoundResult& round) {
+  context.progress->update([&](ProgressData& data) {
+    ++data.rounds;
+    data.dirty_keys = context.buffer->dirty_estimate();
+  });
+  log::debug("refresh", "round done",
+             "kind={} keys={} rows={} skipped={} "
+             "took_ms={}",
+             kind, round.keys, round.rows, round.skipped, round.took.count());
+}
+
+bool has_secondary_unique(const Context& context) {
+  return std::ranges::any_of(context.tables,
+                             [](const plan::MigratedTable& table) {
+                               return table.target.has_secondary_unique();
+                             });
+}
+
+refresh::RoundResult one_round(Context& context, refresh::Rounds& rounds,
+                               pg::Connection& connection, bool loose) {
+  const refresh::RoundResult round =
+      loose ? rounds.loose(connection, has_secondary_unique(context) &&
+                                           rule_on("one_snapshot"))
+            : rounds.exact(connection);
+  tell_round(context, loose ? "loose" : "exact", round);
+  return round;
+}
+
+std::string describe(const verify::Difference& difference) {
+  return fmt::format("{} ({}): {}", difference.table,
+                     join(difference.key, ", "), difference.what);
+}
+
+}  // namespace
+
+void catch_up(Context& context, bool exact_last) {
+  pg::Connection& connection = context.refresh_session();
+  refresh::Rounds rounds = context.make_rounds();
+  bool skipped = false;
+  for (;;) {
+    // Only then does the estimate say how much one transaction would hold.
+    context.pass_fence(Deadline::in(kFenceTimeMax));
+    const bool loose = (!rule_on("one_snapshot") ||
+                        context.buffer->dirty_estimate() > kExactKeysMax) &&
+                       !skipped;
+    const refresh::RoundResult round =
+        one_round(context, rounds, connection, loose);
+    // What could not be written one by one can be in an exact round, however
+    // long that takes.
+    skipped = loose && (round.skipped > 0 || !rule_on("one_snapshot"));
+    if (loose && exact_last) continue;
+    if (round.keys <= kShortRoundKeys || round.took <= kShortRoundTime) return;
+  }
+}
+
+std::vector<std::string> verify_tables(Context& context) {
+  std::list<verify::Pass> passes;
+  for (std::size_t i = 0; i < context.tables.size(); ++i) {
+    passes.emplace_back(verify::Pass::Parts{.table = &context.tables[i],
+                                            .codec = &context.codecs[i],
+                                            .buffer = &*context.buffer,
+                                            .gate = &context.gate,
+                                            .guard = &*context.guard});
+  }
+  std::atomic<int> working{context.options.workers};
+  ThreadGroup workers(context.stop);
+  for (int i = 0; i < context.options.workers; ++i) {
+    workers.run([&](const std::stop_token& stop) {
+      pg::Connection connection = context.open_data("verify", stop);
+      verify::prefer_key_ranges(connection);
+      pg::Connection fence = context.open("verify fence", stop);
+      const auto pass_fence = [&](Deadline deadline) {
+        context.fences->pass(fence, deadline, stop);
+      };
+      std::size_t index = 0;
+      for (verify::Pass& pass : passes) {
+        while (pass.verify_next(connection, pass_fence)) {
+          context.progress->update([&](ProgressData& data) {
+            data.tables[index].rows_verified = pass.rows();
+          });
+        }
+        ++index;
+      }
+      --working;
+    });
+  }
+  pg::Connection& connection = context.refresh_session();
+  refresh::Rounds rounds = context.make_rounds();
+  while (working > 0 && workers.error() == nullptr) {
+    context.pass_fence(Deadline::in(kFenceTimeMax));
+    one_round(context, rounds, connection,
+              context.buffer->dirty_estimate() > kExactKeysMax);
+    if (working > 0) connection.wait_readable(Deadline::in(kRest));
+  }
+  workers.join();
+  std::vector<std::string> differences;
+  for (verify::Pass& pass : passes) {
+    for (const verify::Difference& difference : pass.take_differences()) {
+      differences.push_back(describe(difference));
+    }
+  }
+  context.progress->update([&](ProgressData& data) {
+    ++data.passes;
+    data.differences += differences.size();
+  });
+  return differences;
+}
+
+}  // namespace pgrecast::migration

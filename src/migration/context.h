@@ -1,0 +1,129 @@
+#pragma once
+
+#include "pgrecast/buffer/change_buffer.h"
+#include "pgrecast/buffer/forget_gate.h"
+#include "pgrecast/buffer/key_codec.h"
+#include "pgrecast/capture/fences.h"
+#include "pgrecast/capture/receiver.h"
+#include "pgrecast/capture/xid_reference.h"
+#include "pgrecast/catalog/source_guard.h"
+#include "pgrecast/migration/options.h"
+#include "pgrecast/migration/progress.h"
+#include "pgrecast/migration/state.h"
+#include "pgrecast/plan/migrated_table.h"
+#include "pgrecast/refresh/round.h"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace pgrecast::migration {
+
+// What the phases of one migration share. Owned by the Runner; changed by its
+// thread only, and only while no other thread runs but the receiver's and the
+// keeper's, which use nothing of it that changes.
+struct Context {
+  RunOptions options;
+  Progress* progress = nullptr;
+  std::stop_token stop;  // any thread failed, or the operator stops us
+  plan::Names names;
+  pg::Endpoint endpoint;
+  MigrationRecord record;
+  std::uint64_t epoch = 0;
+
+  std::vector<plan::MigratedTable> tables;
+  std::vector<std::int64_t> blocks;  // of each source at X0
+  std::deque<KeyCodec> codecs;       // one a table; stay in place
+  std::optional<catalog::SourceGuard> guard;
+
+  std::optional<ChangeBuffer> buffer;
+  ForgetGate gate;
+  std::unique_ptr<capture::XidReference> xids;
+  std::unique_ptr<capture::Fences> fences;
+  capture::ReceiverStatus receiver_status;
+
+  std::optional<pg::Connection> control;  // the Runner's thread
+  std::optional<pg::Connection> fence;    // the Runner's thread
+  std::optional<pg::Connection> refresh;  // the Runner's thread
+
+  // A session for our own statements, or for the script's expressions.
+  pg::Connection open(std::string_view role, const std::stop_token& stop) const;
+  pg::Connection open_data(std::string_view role,
+                           const std::stop_token& stop) const;
+
+  // The session that rounds run on, made at its first use.
+  pg::Connection& refresh_session();
+
+  // Returns when the stream has delivered all that committed before. On the
+  // Runner's thread.
+  void pass_fence(Deadline deadline);
+
+  // The guard for the tables' present fingerprints.
+  void make_guard();
+
+  refresh::Rounds make_rounds();
+
+  // What `status` and the bar say that the migration waits for; "": nothing.
+  void show_waiting(const std::string& what) const;
+
+  // Goes on to the next phase, durably, if we own the migration.
+  void enter(Phase phase);
+  // In the same way, anything else.
+  void write(const std::function<void(pg::Connection&)>& change);
+  void event(const std::string& event, const std::string& detail);
+};
+
+// Of the database that the session is connected to.
+catalog::Oid database_oid(pg::Connection& connection);
+
+// prepare.cc
+// Makes shadows, publication, slot and buffer; starts nothing.
+void prepare(Context& context, const script::Script& script,
+             const plan::Plan& plan);
+// Reads the tables' rows back, and their present shape.
+void load_tables(Context& context);
+// Connects the stream to slot and buffer, which exist. Throws ChangesLost.
+pg::ReplicationStream open_stream(Context& context);
+// Publishes the sources anew, for a slot that is made anew. Throws
+// SourceChanged where their shape is another than it was.
+void publish_again(Context& context);
+// A new slot and an empty buffer, after which nothing is lost any more.
+void make_slot(Context& context);
+// Which server the slot and X0 are of. Last: without it a slot is not resumed,
+// since transactions from before it may not have been waited for.
+void record_identity(Context& context);
+// X0: until every transaction is over that was running when the slot was made;
+// then the sources' sizes.
+void find_start(Context& context);
+
+// What became of the sources while nobody looked: throws SourceChanged when the
+// shape differs; returns the tables that lie in new files, and takes their new
+// fingerprints over.
+std::vector<std::size_t> accept_new_storage(Context& context);
+
+// copying.cc
+void copy_tables(Context& context);
+
+// indexing.cc
+void build_indexes(Context& context);
+
+// catching_up.cc
+// Rounds until one is short. `exact_last`: and one exact round at the end.
+void catch_up(Context& context, bool exact_last);
+// A pass over all tables, beside rounds. Returns what differed and was not
+// dirty.
+std::vector<std::string> verify_tables(Context& context);
+
+// cutting_over.cc
+void cut_over(Context& context);
+
+// keeper.cc
+// Once a second, on a session of its own: the heartbeat, commands, and a look
+// at what must not change. `on_command` is called on the keeper's thread.
+void keep(Context& context, const std::stop_token& stop,
+          const std::function<void(const Command&)>& on_command);
+
+}  // namespace pgrecast::migration

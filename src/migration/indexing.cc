@@ -1,0 +1,126 @@
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/base/thread_group.h"
+#include "pgrecast/copy/copier.h"
+#include "pgrecast/migration/cleanup.h"
+#include "pgrecast/pg/errors.h"
+
+#include "context.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace pgrecast::migration {
+namespace {
+
+struct IndexJob {
+  const plan::MigratedTable* table;
+  const plan::ShadowIndex* index;
+};
+
+bool is_built(pg::Connection& connection, const IndexJob& job) {
+  return catalog::find_relation(connection, job.table->target.shadow.schema,
+                                job.index->name)
+      .has_value();
+}
+
+// All or nothing, so that an index that is there after a crash is whole.
+void build(const Context& context, pg::Connection& connection,
+           const IndexJob& job) {
+  const auto begin = Clock::now();
+  const catalog::SourceGuard owner(
+      ownership_query(context.record.name, context.epoch));
+  try {
+    pg::Transaction transaction(connection);
+    owner.prove_ownership(connection);
+    if (!job.index->create.empty()) {
+      connection.exec(job.index->create, {}, Deadline::never());
+    }
+    if (job.index->constraint) {
+      connection.exec(*job.index->constraint, {}, Deadline::never());
+    }
+    for (const std::string& statement : job.index->then) {
+      connection.exec(statement, {}, Deadline::never());
+    }
+    PGRECAST_SYNC_POINT("index:before_commit");
+    transaction.commit();
+  } catch (const pg::SqlError& error) {
+    if (!error.blames_data()) throw;
+    throw copy::DataRejected(
+        fmt::format("index {} of {} cannot be built: {}", job.index->name,
+                    job.table->target.source.display(), error.what()),
+        {error.fields().detail});
+  }
+  log::info(
+      "migration", "index built", "table={} index={} took_ms={}",
+      job.table->target.source.display(), job.index->name,
+      std::chrono::duration_cast<milliseconds>(Clock::now() - begin).count());
+}
+
+void build_side_by_side(Context& context, std::vector<IndexJob> jobs) {
+  std::mutex mutex;
+  ThreadGroup workers(context.stop);
+  const auto count = std::min<std::size_t>(
+      jobs.size(), static_cast<std::size_t>(context.options.workers));
+  for (std::size_t i = 0; i < count; ++i) {
+    workers.run([&](const std::stop_token& stop) {
+      pg::Connection connection = context.open("index", stop);
+      for (;;) {
+        IndexJob job{};
+        {
+          const std::lock_guard lock(mutex);
+          if (jobs.empty()) return;
+          job = jobs.back();
+          jobs.pop_back();
+        }
+        build(context, connection, job);
+      }
+    });
+  }
+  workers.join();
+  if (context.stop.stop_requested()) throw Stopped();
+}
+
+}  // namespace
+
+void build_indexes(Context& context) {
+  pg::Connection& connection = *context.control;
+  for (const plan::MigratedTable& table : context.tables) {
+    const IndexJob key{.table = &table, .index = &table.target.key_index};
+    if (!is_built(connection, key)) build(context, connection, key);
+  }
+  // The state is exact from here until the first round afterwards, so no
+  // constraint that holds on the sources can fail.
+  catch_up(context, true);
+  const auto exact =
+      connection
+          .exec(
+              "SELECT pg_catalog.pg_snapshot_xmax("
+              "pg_catalog.pg_current_snapshot())::pg_catalog.text")
+          .number<std::uint64_t>(0, 0);
+  context.write([&](pg::Connection& session) {
+    set_exact_xid(session, context.record.name, exact);
+  });
+  context.record.exact_xid = exact;
+  std::vector<IndexJob> jobs;
+  for (const plan::MigratedTable& table : context.tables) {
+    for (const plan::ShadowIndex& index : table.target.indexes) {
+      const IndexJob job{.table = &table, .index = &index};
+      if (!is_built(connection, job)) jobs.push_back(job);
+    }
+  }
+  std::ranges::reverse(jobs);  // taken from the back
+  build_side_by_side(context, std::move(jobs));
+  // The new table must not be slow on its first day: index-only scans need the
+  // visibility map, and the planner statistics.
+  for (const plan::MigratedTable& table : context.tables) {
+    connection.exec("VACUUM (ANALYZE) " + table.target.shadow.quoted(), {},
+                    Deadline::never());
+  }
+}
+
+}  // namespace pgrecast::migration

@@ -1,0 +1,96 @@
+#include "pgrecast/base/log.h"
+#include "pgrecast/capture/publication.h"
+#include "pgrecast/capture/slot.h"
+#include "pgrecast/catalog/fingerprint.h"
+
+#include "context.h"
+
+#include <array>
+#include <unistd.h>
+
+namespace pgrecast::migration {
+namespace {
+
+constexpr auto kBeatEvery = milliseconds(1000);
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+void measure(Context& context, pg::Connection& connection) {
+  const pg::Result now = connection.exec(
+      "SELECT pg_catalog.pg_current_wal_lsn(), pg_catalog.pg_snapshot_xmax("
+      "pg_catalog.pg_current_snapshot())::pg_catalog.text");
+  // A copy of days sends no fence that would renew it.
+  context.xids->raise(Xid64{now.number<std::uint64_t>(0, 1)});
+  const auto written = Lsn::parse(now.text(0, 0)).value_or(Lsn{}).value;
+  const std::uint64_t received = context.receiver_status.received_lsn;
+  const auto slot = capture::read_slot(connection, context.record.slot);
+  context.progress->update([&](ProgressData& data) {
+    data.lag_bytes = received == 0 || written < received
+                         ? 0
+                         : static_cast<std::int64_t>(written - received);
+    data.retained_bytes = slot ? slot->retained_bytes : 0;
+    data.dirty_keys = context.buffer->dirty_estimate();
+    data.buffer_bytes =
+        static_cast<std::int64_t>(context.buffer->bytes_on_disk());
+  });
+}
+
+struct Watched {
+  catalog::Oid oid;
+  std::string display;
+  catalog::Fingerprint fingerprint;
+};
+
+// While a column list is published, a changed replica identity makes the
+// application's own UPDATEs fail: then the publication goes at once.
+void watch(Context& context, pg::Connection& connection,
+           const std::vector<Watched>& tables) {
+  for (const Watched& table : tables) {
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        connection, table.oid, context.record.publication);
+    const std::string difference = table.fingerprint.shape_difference(now);
+    if (difference.empty()) continue;
+    // Unless that was ourselves: the phase changes with the exchange.
+    const auto record = read_migration(connection, context.record.name);
+    if (!record || record->phase >= Phase::kExchanged) return;
+    log::error("migration", "source changed by somebody, publication dropped",
+               "table={} change='{}'", table.display, difference);
+    capture::drop_publication(connection, context.record.publication);
+    throw SourceChanged(table.display +
+                        " was changed by somebody while it was being "
+                        "migrated: " +
+                        difference);
+  }
+}
+
+}  // namespace
+
+void keep(Context& context, const std::stop_token& stop,
+          const std::function<void(const Command&)>& on_command) {
+  // A copy: the Runner's thread may take a new relfilenode over meanwhile.
+  std::vector<Watched> watched;
+  for (const plan::MigratedTable& table : context.tables) {
+    watched.push_back({.oid = table.source.oid,
+                       .display = table.target.source.display(),
+                       .fingerprint = table.fingerprint});
+  }
+  pg::Connection connection = context.open("keeper", stop);
+  connection.exec("LISTEN pgrecast");
+  const std::string host = host_name();
+  while (!stop.stop_requested()) {
+    measure(context, connection);
+    beat(connection, context.record.name, host, getpid(),
+         context.progress->read().to_json());
+    watch(context, connection, watched);
+    const Command command = take_command(connection, context.record.name);
+    if (!command.command.empty()) on_command(command);
+    connection.wait_readable(Deadline::in(kBeatEvery));
+    connection.notifications();
+  }
+}
+
+}  // namespace pgrecast::migration

@@ -1,0 +1,398 @@
+#include "pgrecast/base/error.h"
+#include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
+#include "pgrecast/base/text.h"
+#include "pgrecast/capture/publication.h"
+#include "pgrecast/capture/slot.h"
+#include "pgrecast/catalog/fingerprint.h"
+#include "pgrecast/migration/cleanup.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
+
+#include "context.h"
+
+#include <boost/uuid/random_generator.hpp>
+#include <boost/uuid/uuid_io.hpp>
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace pgrecast::migration {
+namespace {
+
+// Old transactions make the slot's creation wait, and X0; whoever has one open
+// for longer than this has to be asked.
+constexpr auto kOldTransactionsTimeMax = std::chrono::minutes(30);
+constexpr auto kSlotFreeTimeMax = std::chrono::seconds(60);
+constexpr auto kLookAgain = milliseconds(100);
+
+ColumnForm column_form(catalog::KeyForm form) {
+  switch (form) {
+    case catalog::KeyForm::kInt2:
+      return ColumnForm::kInt2;
+    case catalog::KeyForm::kInt4:
+      return ColumnForm::kInt4;
+    case catalog::KeyForm::kInt8:
+      return ColumnForm::kInt8;
+    case catalog::KeyForm::kOid:
+      return ColumnForm::kOid;
+    case catalog::KeyForm::kUuid:
+      return ColumnForm::kUuid;
+    case catalog::KeyForm::kTimestamp:
+      return ColumnForm::kTimestamp;
+    case catalog::KeyForm::kRaw:
+      return ColumnForm::kRaw;
+  }
+  return ColumnForm::kRaw;
+}
+
+BufferIdentity buffer_identity(Context& context) {
+  return {.format_version = kBufferFormatVersion,
+          .migration = context.record.id,
+          .system_identifier = context.record.system_identifier,
+          .timeline = context.record.timeline,
+          .database_oid = database_oid(*context.control),
+          .slot_name = context.record.slot};
+}
+
+pg::Connection open_replication(const Context& context) {
+  return pg::Connection::open(context.endpoint, "stream", context.stop,
+                              pg::Connection::Kind::kReplication);
+}
+
+// Who holds the slot's creation, or X0, up.
+std::string describe_old_transactions(pg::Connection& connection) {
+  const pg::Result rows = connection.exec(
+      "SELECT pg_catalog.format('pid %s (%s, %s, for %s)', pid,"
+      "   COALESCE(NULLIF(application_name, ''), 'unnamed'), state,"
+      "   pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - "
+      "xact_start))"
+      " FROM pg_catalog.pg_stat_activity"
+      " WHERE backend_xid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()"
+      "  AND xact_start < pg_catalog.clock_timestamp() - "
+      "pg_catalog.make_interval(secs => 1)"
+      " UNION ALL SELECT pg_catalog.format('prepared transaction %L', gid)"
+      " FROM pg_catalog.pg_prepared_xacts");
+  std::vector<std::string> all;
+  for (int row = 0; row < rows.rows(); ++row) {
+    all.emplace_back(rows.text(row, 0));
+  }
+  return join(all, ", ");
+}
+
+void tell_waiting(Context& context, const std::string& what) {
+  context.show_waiting(what);
+  if (!what.empty()) log::info("migration", "waiting", "for='{}'", what);
+}
+
+void create_all_shadows(Context& context, const script::Script& script,
+                        const plan::Plan& planned) {
+  pg::Connection& connection = *context.control;
+  plan::Plan plan = planned;
+  pg::Transaction transaction(connection);
+  plan::build_shadows(connection, script, plan);
+  context.record.schemas = plan.schemas;
+  insert_migration(connection, context.record);
+  for (std::size_t i = 0; i < plan.targets.size(); ++i) {
+    const auto& target = plan.targets[i];
+    const auto shadow = catalog::find_relation(connection, target.shadow.schema,
+                                               target.shadow.name);
+    insert_table(connection, context.record.name, target, plan.sources[i].oid,
+                 shadow.value());
+  }
+  add_event(connection, context.record.name, "phase", "preparing");
+  transaction.commit();
+  context.epoch = 1;
+}
+
+constexpr std::string_view kPublicationPart = "publication: ";
+
+// The fingerprint less our publication.
+catalog::Fingerprint unpublished(catalog::Fingerprint fingerprint) {
+  std::erase_if(fingerprint.shape, [](const std::string& part) {
+    return part.starts_with(kPublicationPart);
+  });
+  return fingerprint;
+}
+
+// What somebody did while nobody looked. Throws SourceChanged where a shape
+// differs; returns whether the sources were published all the time.
+bool look_at_sources(Context& context) {
+  bool published = true;
+  for (const plan::MigratedTable& table : context.tables) {
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        *context.control, table.source.oid, context.record.publication);
+    if (const auto difference =
+            unpublished(table.fingerprint).shape_difference(unpublished(now));
+        !difference.empty()) {
+      throw SourceChanged(fmt::format(
+          "{} was changed by somebody while it was being migrated: {}",
+          table.target.source.display(), difference));
+    }
+    published = published && table.fingerprint.shape == now.shape;
+  }
+  return published;
+}
+
+}  // namespace
+
+void prepare(Context& context, const script::Script& script,
+             const plan::Plan& plan) {
+  context.record.id =
+      boost::uuids::to_string(boost::uuids::random_generator()());
+  context.record.settings = plan.settings;
+  context.record.slot = plan.names.slot;
+  context.record.publication = plan.names.publication;
+  if (capture::read_slot(*context.control, plan.names.slot)) {
+    throw Refused(
+        fmt::format("there is a replication slot {} already", plan.names.slot),
+        "drop it if it was left behind (pgrecast abort)");
+  }
+  create_all_shadows(context, script, plan);
+  PGRECAST_SYNC_POINT("prepare:shadows");
+  capture::create_publication(*context.control, context.record.publication,
+                              plan.sources);
+  PGRECAST_SYNC_POINT("prepare:publication");
+}
+
+void load_tables(Context& context) {
+  context.tables.clear();
+  context.codecs.clear();
+  context.blocks.clear();
+  for (TableRecord& record :
+       read_tables(*context.control, context.record.name)) {
+    plan::MigratedTable table;
+    table.source = catalog::read_table(*context.control, record.source_oid);
+    if (!table.source.key) {
+      throw SourceChanged(fmt::format("{} has no usable key any more: {}",
+                                      record.target.source.display(),
+                                      table.source.key_problem));
+    }
+    std::vector<ColumnForm> forms;
+    for (const catalog::KeyColumn& column : table.source.key->columns) {
+      forms.push_back(column_form(column.form));
+    }
+    context.codecs.emplace_back(std::move(forms));
+    context.blocks.push_back(record.blocks);
+    table.target = std::move(record.target);
+    table.shadow_oid = record.shadow_oid;
+    table.fingerprint =
+        record.fingerprint
+            ? *record.fingerprint
+            : catalog::read_fingerprint(*context.control, record.source_oid,
+                                        context.record.publication);
+    context.tables.push_back(std::move(table));
+  }
+  context.make_guard();
+  std::vector<CopiedChunks> copied;
+  for (const plan::MigratedTable& table : context.tables) {
+    copied.push_back(read_chunks(*context.control, context.record.name,
+                                 table.target.ordinal));
+  }
+  context.progress->update([&](ProgressData& data) {
+    data.tables.clear();
+    for (std::size_t i = 0; i < context.tables.size(); ++i) {
+      data.tables.push_back(
+          {.name = context.tables[i].target.source.display(),
+           .blocks = context.blocks[i],
+           .blocks_copied = copied[i].blocks(),
+           .rows_copied = copied[i].rows,
+           .rows_estimate = context.tables[i].source.rows_estimate});
+    }
+  });
+}
+
+void publish_again(Context& context) {
+  look_at_sources(context);
+  pg::Connection& connection = *context.control;
+  capture::drop_publication(connection, context.record.publication);
+  std::vector<catalog::Table> sources;
+  for (const plan::MigratedTable& table : context.tables) {
+    sources.push_back(table.source);
+  }
+  capture::create_publication(connection, context.record.publication, sources);
+  for (plan::MigratedTable& table : context.tables) {
+    table.fingerprint = catalog::read_fingerprint(connection, table.source.oid,
+                                                  context.record.publication);
+  }
+  context.make_guard();
+}
+
+void make_slot(Context& context) {
+  pg::Connection replication = open_replication(context);
+  const capture::SystemIdentity system = capture::identify_system(replication);
+  context.record.system_identifier = system.system_identifier;
+  context.record.timeline = system.timeline;
+  if (const auto old = describe_old_transactions(*context.control);
+      !old.empty()) {
+    tell_waiting(context, "older transactions to end: " + old);
+  }
+  const Lsn point = capture::create_slot(replication, context.record.slot,
+                                         Deadline::in(kOldTransactionsTimeMax));
+  PGRECAST_SYNC_POINT("prepare:slot");
+  std::filesystem::create_directories(context.options.state_dir);
+  context.buffer = ChangeBuffer::create(
+      buffer_path(context.options.state_dir, context.record),
+      buffer_identity(context), point);
+  PGRECAST_SYNC_POINT("prepare:buffer");
+  tell_waiting(context, "");
+  log::info("capture", "slot created", "slot={} consistent_point={}",
+            context.record.slot, point.to_string());
+}
+
+pg::ReplicationStream open_stream(Context& context) {
+  pg::Connection replication = open_replication(context);
+  const capture::SystemIdentity system = capture::identify_system(replication);
+  if (system.system_identifier != context.record.system_identifier) {
+    throw ChangesLost(
+        "this is another server than the one on which the migration began "
+        "(system identifier)");
+  }
+  if (system.timeline != context.record.timeline) {
+    throw ChangesLost(fmt::format(
+        "the server was promoted (timeline {} instead of {}): refreshes may be "
+        "missing whose keys are forgotten",
+        system.timeline, context.record.timeline));
+  }
+  if (!context.buffer) {
+    context.buffer = ChangeBuffer::open(
+        buffer_path(context.options.state_dir, context.record),
+        buffer_identity(context));
+  }
+  capture::free_slot(*context.control, context.record.slot,
+                     Deadline::in(kSlotFreeTimeMax));
+  const auto slot = capture::read_slot(*context.control, context.record.slot);
+  if (!slot) {
+    throw ChangesLost(
+        fmt::format("the replication slot {} is gone", context.record.slot));
+  }
+  if (slot->wal_status == "lost") {
+    throw ChangesLost(fmt::format(
+        "the replication slot {} was invalidated: the server removed WAL that "
+        "it needed (max_slot_wal_keep_size)",
+        context.record.slot));
+  }
+  if (slot->confirmed_flush_lsn > context.buffer->durable_position()) {
+    throw ChangesLost(fmt::format(
+        "the replication slot {} was confirmed up to {}, the change buffer "
+        "ends at {}",
+        context.record.slot, slot->confirmed_flush_lsn.to_string(),
+        context.buffer->durable_position().to_string()));
+  }
+  if (!look_at_sources(context)) {
+    throw ChangesLost(
+        fmt::format("the publication {} was dropped or changed by somebody",
+                    context.record.publication));
+  }
+  const pg::Result xmax = context.control->exec(
+      "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+      "::pg_catalog.text");
+  context.xids = std::make_unique<capture::XidReference>(
+      Xid64{xmax.number<std::uint64_t>(0, 0)});
+  context.fences =
+      std::make_unique<capture::Fences>(context.record.slot, *context.xids);
+  return {std::move(replication), context.record.slot,
+          context.record.publication};
+}
+
+void record_identity(Context& context) {
+  context.write([&](pg::Connection& connection) {
+    set_identity(connection, context.record.name,
+                 context.record.system_identifier, context.record.timeline);
+  });
+}
+
+void find_start(Context& context) {
+  pg::Connection& connection = *context.control;
+  if (rule_on("wait_for_running")) {
+    // Not the xmax of a snapshot: that is the last *completed* xid plus one,
+    // so a running transaction may lie above it.
+    const auto burnt =
+        connection
+            .exec("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text")
+            .number<std::uint64_t>(0, 0);
+    const Deadline deadline = Deadline::in(kOldTransactionsTimeMax);
+    bool told = false;
+    while (connection
+               .exec("SELECT pg_catalog.pg_snapshot_xmin("
+                     "pg_catalog.pg_current_snapshot())::pg_catalog.text")
+               .number<std::uint64_t>(0, 0) < burnt) {
+      const std::string old = describe_old_transactions(connection);
+      if (!old.empty() && !std::exchange(told, true)) {
+        tell_waiting(context, "older transactions to end: " + old);
+      }
+      if (deadline.passed()) {
+        throw TimedOut("older transactions did not end: " +
+                       describe_old_transactions(connection));
+      }
+      connection.wait_readable(Deadline::in(kLookAgain));
+    }
+    tell_waiting(context, "");
+  }
+  // Every snapshot from here on is a later one than X0.
+  const catalog::SourceGuard owner(
+      ownership_query(context.record.name, context.epoch));
+  for (std::size_t i = 0; i < context.tables.size(); ++i) {
+    plan::MigratedTable& table = context.tables[i];
+    pg::Transaction transaction(connection);
+    owner.prove_ownership(connection);
+    connection.exec(fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
+                                table.target.source.quoted()));
+    table.fingerprint = catalog::read_fingerprint(connection, table.source.oid,
+                                                  context.record.publication);
+    context.blocks[i] = catalog::count_blocks(connection, table.source.oid);
+    set_table_start(connection, context.record.name, table.target.ordinal,
+                    table.fingerprint, context.blocks[i]);
+    transaction.commit();
+    context.progress->update(
+        [&](ProgressData& data) { data.tables[i].blocks = context.blocks[i]; });
+  }
+  context.make_guard();
+}
+
+std::vector<std::size_t> accept_new_storage(Context& context) {
+  pg::Connection& connection = *context.control;
+  const catalog::SourceGuard owner(
+      ownership_query(context.record.name, context.epoch));
+  std::vector<std::size_t> moved;
+  for (std::size_t i = 0; i < context.tables.size(); ++i) {
+    plan::MigratedTable& table = context.tables[i];
+    pg::Transaction transaction(connection);
+    owner.prove_ownership(connection);
+    const auto name = catalog::read_table(connection, table.source.oid).name;
+    connection.exec(
+        fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", name.quoted()));
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        connection, table.source.oid, context.record.publication);
+    if (now == table.fingerprint) continue;
+    if (const auto difference = table.fingerprint.shape_difference(now);
+        !difference.empty()) {
+      throw SourceChanged(fmt::format(
+          "{} was changed by somebody while it was being migrated: {}",
+          table.target.source.display(), difference));
+    }
+    log::warn("migration", "source was rewritten by somebody",
+              "table={} relfilenode={} was={}", table.target.source.display(),
+              now.storage, table.fingerprint.storage);
+    table.fingerprint = now;
+    // With the new fingerprint or not at all: nobody who resumes may take for
+    // copied, or for verified, what lay in the old file.
+    if (context.record.phase <= Phase::kSettling) {
+      connection.exec("TRUNCATE ONLY " + table.target.shadow.quoted());
+      delete_chunks(connection, context.record.name, table.target.ordinal);
+      context.blocks[i] = catalog::count_blocks(connection, table.source.oid);
+    } else {
+      set_verified(connection, context.record.name, false);
+    }
+    set_table_start(connection, context.record.name, table.target.ordinal, now,
+                    context.blocks[i]);
+    add_event(connection, context.record.name, kRewrittenEvent,
+              table.target.source.display());
+    transaction.commit();
+    moved.push_back(i);
+  }
+  context.make_guard();
+  return moved;
+}
+
+}  // namespace pgrecast::migration
