@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace pgrecast::cli {
+
+// What a terminal has at least, and what people paste into tickets.
+inline constexpr std::size_t kColumns = 80;
+
+// `text` broken at its spaces, so that no line is longer than kColumns unless
+// a single word is; ends with a newline. `first` stands before the first line,
+// as many spaces before the others.
+std::string wrapped(std::string_view first, std::string_view text);
+
+// 1234567 -> "1.2M"
+std::string short_count(double number);
+
+// Of bytes, by 1024: "640kB", "1.5GB".
+std::string short_size(double bytes);
+
+// "45s", "1m40s", "2h05m"
+std::string short_duration(double seconds);
+
+}  // namespace pgrecast::cli

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "pgrecast/migration/commands.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::cli {
+
+// For people: one migration in full.
+std::string status_text(const migration::MigrationStatus& status);
+// A line each.
+std::string list_text(const std::vector<migration::MigrationStatus>& all);
+// {"version", "migrations"}, documented in docs/reference/status-json.md.
+std::string status_json(const std::vector<migration::MigrationStatus>& all);
+
+}  // namespace pgrecast::cli

@@ -1,0 +1,117 @@
+#include "pgrecast/cli/exit_code.h"
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/copy/copier.h"
+#include "pgrecast/exchange/exchange.h"
+#include "pgrecast/migration/runner.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/script/script_error.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string_view>
+
+namespace pgrecast::cli {
+namespace {
+
+ExitCode say(ExitCode code, std::string_view kind, std::string_view message,
+             std::string_view next) {
+  fmt::print(stderr, "pgrecast: {}: {}\n", kind, message);
+  if (!next.empty()) fmt::print(stderr, "  {}\n", next);
+  return code;
+}
+
+ExitCode report_refused(const Refused& refused) {
+  fmt::print(stderr, "pgrecast: refused, nothing was changed\n");
+  for (const Refusal& refusal : refused.refusals()) {
+    fmt::print(stderr, "- {}\n  remedy: {}\n", refusal.what, refusal.remedy);
+  }
+  return ExitCode::kRefused;
+}
+
+constexpr std::string_view kResume =
+    "the same command resumes where it stopped";
+
+}  // namespace
+
+ExitCode report_current_error() {
+  try {
+    throw;
+  } catch (const Stopped&) {
+    return say(ExitCode::kResumable, "stopped", "on request", kResume);
+  } catch (const Refused& error) {
+    return report_refused(error);
+  } catch (const script::ScriptError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return error.kind() == script::ScriptProblem::Kind::kSyntax
+               ? ExitCode::kUsage
+               : ExitCode::kRefused;
+  } catch (const UsageError& error) {
+    return say(ExitCode::kUsage, "usage", error.what(), "see --help");
+  } catch (const migration::Aborted& error) {
+    return say(ExitCode::kAborted, "aborted", error.what(), "");
+  } catch (const migration::CutoverNotAchieved& error) {
+    return say(ExitCode::kCutoverNotAchieved, "not cut over", error.what(),
+               "the tables are untouched and stay resumable by the same "
+               "command");
+  } catch (const migration::VerificationFailed& error) {
+    say(ExitCode::kVerificationFailed, "verification failed", error.what(),
+        "nothing was exchanged; these rows differ:");
+    for (const std::string& difference : error.differences()) {
+      fmt::print(stderr, "    {}\n", difference);
+    }
+    return ExitCode::kVerificationFailed;
+  } catch (const copy::DataRejected& error) {
+    say(ExitCode::kDataRejected, "data", error.what(),
+        "mend these rows, then the same command resumes:");
+    for (const std::string& key : error.keys()) {
+      fmt::print(stderr, "    {}\n", key);
+    }
+    return ExitCode::kDataRejected;
+  } catch (const ChangesLost& error) {
+    return say(ExitCode::kChangesLost, "changes were lost", error.what(),
+               "run it again with --repair (verifies everything) or --restart "
+               "(copies again)");
+  } catch (const pg::CommitInDoubt& error) {
+    return say(ExitCode::kOutcomeUnknown, "outcome of a commit unknown",
+               error.what(),
+               "nothing was touched since; look at `pgrecast status`, then "
+               "run the same command");
+  } catch (const exchange::ExchangeRefused& error) {
+    say(ExitCode::kCutoverNotAchieved, "the exchange was rolled back",
+        error.what(), "differences:");
+    for (const std::string& difference : error.differences()) {
+      fmt::print(stderr, "    {}\n", difference);
+    }
+    return ExitCode::kCutoverNotAchieved;
+  } catch (const SourceChanged& error) {
+    return say(ExitCode::kRefused, "the source was changed", error.what(),
+               "undo that change and run the same command, or `pgrecast "
+               "abort` and begin anew");
+  } catch (const OwnershipLost& error) {
+    return say(ExitCode::kResumable, "taken over", error.what(), kResume);
+  } catch (const StorageError& error) {
+    return say(ExitCode::kResumable, "storage", error.what(),
+               "mend the disk; then the same command resumes");
+  } catch (const Error& error) {
+    switch (error.remedy()) {
+      case Remedy::kReconnect:
+        return say(ExitCode::kResumable, "connection", error.what(), kResume);
+      case Remedy::kRetryTransaction:
+        return say(ExitCode::kResumable, "interrupted", error.what(), kResume);
+      case Remedy::kAskOperator:
+        return say(ExitCode::kOutcomeUnknown, "outcome unknown", error.what(),
+                   "look at `pgrecast status` before anything else");
+      case Remedy::kFail:
+        break;
+    }
+    return say(ExitCode::kInternal, "internal error", error.what(),
+               "please report it; the migration can be resumed or aborted");
+  } catch (const std::exception& error) {
+    return say(ExitCode::kInternal, "internal error", error.what(),
+               "please report it; the migration can be resumed or aborted");
+  }
+}
+
+}  // namespace pgrecast::cli

@@ -1,0 +1,100 @@
+#include "pgrecast/cli/lines.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+namespace pgrecast::cli {
+namespace {
+
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> words;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t begin = text.find_first_not_of(" \n", at);
+    if (begin == std::string_view::npos) break;
+    const std::size_t end =
+        std::min(text.find_first_of(" \n", begin), text.size());
+    words.push_back(text.substr(begin, end - begin));
+    at = end;
+  }
+  return words;
+}
+
+// A tenth below 100, none above: never more than four characters. What would
+// be rounded up to a whole unit becomes the next one.
+struct Scaled {
+  double value;
+  std::size_t unit;
+};
+Scaled scaled(double number, double base, std::size_t units) {
+  constexpr double kHalf = 0.5;
+  std::size_t unit = 0;
+  while (number >= base - kHalf && unit + 1 < units) {
+    number /= base;
+    ++unit;
+  }
+  return {.value = number, .unit = unit};
+}
+
+std::string digits(const Scaled& scaled) {
+  constexpr double kTenthsBelow = 99.95;
+  return scaled.unit == 0 || scaled.value >= kTenthsBelow
+             ? fmt::format("{:.0f}", scaled.value)
+             : fmt::format("{:.1f}", scaled.value);
+}
+
+}  // namespace
+
+std::string wrapped(std::string_view first, std::string_view text) {
+  std::string result(first);
+  std::size_t column = first.size();
+  bool fresh = true;
+  for (const std::string_view word : words_of(text)) {
+    if (!fresh && column + 1 + word.size() > kColumns) {
+      result += '\n';
+      result.append(first.size(), ' ');
+      column = first.size();
+      fresh = true;
+    }
+    if (!std::exchange(fresh, false)) {
+      result += ' ';
+      ++column;
+    }
+    result += word;
+    column += word.size();
+  }
+  return result + "\n";
+}
+
+std::string short_count(double number) {
+  constexpr std::array<std::string_view, 5> kUnits = {"", "k", "M", "G", "T"};
+  constexpr double kThousand = 1000;
+  const Scaled count = scaled(number, kThousand, kUnits.size());
+  return digits(count) + std::string(kUnits[count.unit]);
+}
+
+std::string short_size(double bytes) {
+  constexpr std::array<std::string_view, 5> kUnits = {"B", "kB", "MB", "GB",
+                                                      "TB"};
+  constexpr double kKilo = 1024;
+  const Scaled size = scaled(bytes, kKilo, kUnits.size());
+  return digits(size) + std::string(kUnits[size.unit]);
+}
+
+std::string short_duration(double seconds) {
+  const long whole = std::lround(std::max(seconds, 0.0));
+  constexpr long kHour = 3600;
+  constexpr long kMinute = 60;
+  if (whole < kMinute) return fmt::format("{}s", whole);
+  if (whole < kHour) {
+    return fmt::format("{}m{:02}s", whole / kMinute, whole % kMinute);
+  }
+  return fmt::format("{}h{:02}m", whole / kHour, whole / kMinute % kMinute);
+}
+
+}  // namespace pgrecast::cli

@@ -1,0 +1,62 @@
+#include "pgrecast/cli/run_command.h"
+
+#include "pgrecast/cli/plan_text.h"
+#include "pgrecast/migration/runner.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <optional>
+#include <unistd.h>
+#include <utility>
+
+namespace pgrecast::cli {
+namespace {
+
+bool ask() {
+  fmt::print("Go on? [y/N] ");
+  std::fflush(stdout);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+}  // namespace
+
+void run(RunCommand command, const std::stop_token& stop) {
+  migration::Progress progress;
+  std::optional<ProgressBar> bar;
+  const bool person = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
+  command.options.confirm = [&](const plan::Plan& planned) {
+    bar.reset();  // of a migration that is begun anew
+    fmt::print("{}\n", plan_text(planned));
+    std::fflush(stdout);
+    if (person && !command.yes && !ask()) return false;
+    bar.emplace(progress, command.progress);
+    return true;
+  };
+  command.options.on_resume = [&] { bar.emplace(progress, command.progress); };
+  migration::Runner runner(command.options, progress, stop);
+  runner.run();
+  bar.reset();
+  fmt::print("{}", summary_text(progress.read()));
+}
+
+void plan(const migration::RunOptions& options, const std::stop_token& stop) {
+  const script::Script script =
+      script::Script::parse(options.script, options.script_file);
+  pg::Connection connection = pg::Connection::open(
+      {.conninfo = options.conninfo, .application = "pgrecast"}, "plan", stop);
+  const auto database =
+      connection
+          .exec(
+              "SELECT oid FROM pg_catalog.pg_database"
+              " WHERE datname = pg_catalog.current_database()")
+          .number<catalog::Oid>(0, 0);
+  fmt::print(
+      "{}", plan_text(plan::make_plan(
+                connection, script, plan::make_names(options.name, database))));
+}
+
+}  // namespace pgrecast::cli
