@@ -1,0 +1,166 @@
+// `pgrecast abort` leaves the database as it was before `pgrecast run`.
+
+#include "scenarios/lifecycle/lifecycle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kKilled = 128 + SIGKILL;
+
+std::string plain(const ::testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::ranges::replace(name, ':', '_');
+  return name;
+}
+
+class AbortTest : public Lifecycle {
+ protected:
+  void SetUp() override {
+    Lifecycle::SetUp();
+    before_ = exact_inventory(database());
+  }
+
+  // `state_dir`: of the process that aborts.
+  void abort(const std::string& state_dir) {
+    std::string output;
+    EXPECT_EQ(
+        command({"abort", "--dsn", dsn(), "--state-dir", state_dir, "orders"},
+                &output),
+        0)
+        << output;
+  }
+
+  void expect_as_before() {
+    EXPECT_TRUE(no_session_left(database()));
+    fail_for_each(difference(before_, exact_inventory(database())));
+  }
+
+ private:
+  static void fail_for_each(const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) ADD_FAILURE() << line;
+  }
+
+  std::vector<std::string> before_;
+};
+
+class AbortAfterCrash : public AbortTest,
+                        public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(AbortAfterCrash, LeavesNothing) {
+  start_load();
+  Program killed = start({}, {fmt::format("PGRECAST_STOP_AT={}", GetParam())});
+  ASSERT_EQ(killed.wait(), kKilled) << killed.output();
+  stop_load();
+
+  abort(state_dir());
+
+  expect_as_before();
+  EXPECT_TRUE(nothing_in(state_dir()));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    EachPhase, AbortAfterCrash,
+    ::testing::Values("prepare:shadows", "prepare:publication", "prepare:slot",
+                      "prepare:buffer", "prepare:x0", "copy:after_commit",
+                      "settle:deleted", "index:before_commit",
+                      "round:after_commit", "cutover:locked",
+                      "exchange:before_commit"),
+    plain);
+
+class AbortItselfKilled : public AbortTest,
+                          public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(AbortItselfKilled, IsDoneByTheSecond) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=round:after_commit"});
+  ASSERT_EQ(killed.wait(), kKilled) << killed.output();
+  Program first({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+                {fmt::format("PGRECAST_STOP_AT={}", GetParam())});
+  ASSERT_EQ(first.wait(), kKilled) << first.output();
+
+  abort(state_dir());
+
+  expect_as_before();
+  EXPECT_TRUE(nothing_in(state_dir()));
+}
+
+INSTANTIATE_TEST_SUITE_P(EachStep, AbortItselfKilled,
+                         ::testing::Values("cleanup:publication",
+                                           "cleanup:slot", "cleanup:buffer",
+                                           "cleanup:schema"),
+                         plain);
+
+// An abort that was begun is not resumed by accident: what it removed is made
+// anew, or missed, never assumed.
+TEST_F(AbortTest, RunAfterHalfAnAbortAsksForRestart) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=round:after_commit"});
+  ASSERT_EQ(killed.wait(), kKilled) << killed.output();
+  Program half({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+               {"PGRECAST_STOP_AT=cleanup:schema"});
+  ASSERT_EQ(half.wait(), kKilled) << half.output();
+
+  Program run = start();
+  EXPECT_EQ(run.wait(), 8) << run.output();
+  resume({"--restart"});
+
+  expect_migrated();
+}
+
+TEST_F(AbortTest, FromAnotherHostOnlyTheFolderStays) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=index:before_commit"});
+  ASSERT_EQ(killed.wait(), kKilled) << killed.output();
+
+  abort(state_dir() + "-of-another-host");
+
+  expect_as_before();
+  EXPECT_TRUE(nothing_in(state_dir() + "-of-another-host"));
+  EXPECT_FALSE(nothing_in(state_dir()));
+  // What stays is in nobody's way.
+  resume();
+  expect_migrated();
+}
+
+class AbortWhileRunning : public AbortTest,
+                          public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(AbortWhileRunning, TheProcessUndoesItAndEndsWithSeven) {
+  start_load();
+  Program run = start({"--cutover", "manual"});
+  const std::string phase = GetParam();
+  // Before the slot is there, the migration may not be known to anybody.
+  run.wait_for_output(phase == "preparing" ? "slot created"
+                                           : "phase changed.*phase=" + phase);
+
+  abort(state_dir());
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), 7) << run.output();
+  stop_load();
+
+  expect_as_before();
+  EXPECT_TRUE(nothing_in(state_dir()));
+}
+
+INSTANTIATE_TEST_SUITE_P(EachPhase, AbortWhileRunning,
+                         ::testing::Values("preparing", "copying", "indexing",
+                                           "verifying", "ready"),
+                         plain);
+
+TEST_F(AbortTest, AfterTheExchangeIsRefused) {
+  resume();
+
+  std::string output;
+  EXPECT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+              &output),
+      3);
+  EXPECT_NE(output.find("pgrecast finish"), std::string::npos) << output;
+  EXPECT_EQ(phase(), "done");
+}
+
+}  // namespace
+}  // namespace pgrecast::test

@@ -1,0 +1,197 @@
+// What a script that drives pgrecast relies on: the exit codes.
+
+#include "scenarios/lifecycle/lifecycle.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <string>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kUsage = 2;
+constexpr int kRefused = 3;
+constexpr int kNotCutOver = 5;
+constexpr int kDataRejected = 10;
+
+class ExitCodeTest : public Lifecycle {
+ protected:
+  // Ends with `code`, and what it writes has `text` in it.
+  void expect_run(int code, const std::string& text, const std::string& file,
+                  const Texts& options = {}) {
+    Program run = start_script(file, options);
+    EXPECT_EQ(run.wait(), code) << run.output();
+    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
+  }
+  void expect_refused(const std::string& text) {
+    const auto before = exact_inventory(database());
+    expect_run(kRefused, text, script());
+    for (const std::string& line :
+         difference(before, exact_inventory(database()))) {
+      ADD_FAILURE() << "a refused run changed " << line;
+    }
+  }
+};
+
+TEST_F(ExitCodeTest, WrongUsageIsTwo) {
+  std::string output;
+  EXPECT_EQ(command({"run", "--no-such-option"}, &output), kUsage);
+  EXPECT_EQ(command({}, &output), kUsage);
+  EXPECT_EQ(command({"run", "--dsn", dsn(), script(), "--cutover", "perhaps"},
+                    &output),
+            kUsage);
+  EXPECT_EQ(
+      command({"reap", "--dsn", dsn(), "--max-retained", "much"}, &output),
+      kUsage);
+  EXPECT_EQ(command({"run", "--dsn", dsn()}, &output), kUsage);
+  expect_run(kUsage, "cannot be read", "/nowhere/at/all.sql");
+  expect_run(kUsage, "", write_script("broken", "ALTER TABEL orders"));
+}
+
+TEST_F(ExitCodeTest, ADependentThatIsNotCarriedIsRefused) {
+  session().exec("CREATE TABLE archive (kept orders)");
+  expect_refused("archive");
+}
+
+TEST_F(ExitCodeTest, ATableOfSomebodyElseIsRefused) {
+  Session superuser = superuser_session();
+  superuser.exec("ALTER TABLE orders OWNER TO postgres");
+  expect_refused("belongs to role postgres");
+}
+
+TEST_F(ExitCodeTest, ARoleWithoutReplicationIsRefused) {
+  superuser_session().exec(
+      fmt::format("ALTER ROLE \"{}\" NOREPLICATION", database().role()));
+  expect_refused("REPLICATION");
+}
+
+TEST_F(ExitCodeTest, AnotherScriptOfTheSameNameIsRefused) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGTERM);
+  ASSERT_EQ(run.wait(), 4);
+
+  expect_run(kRefused, "another script",
+             write_script("other", "ALTER TABLE orders ADD COLUMN x integer"),
+             {"--name", "orders"});
+
+  resume();
+  expect_migrated();
+}
+
+TEST_F(ExitCodeTest, ASecondProcessIsRefusedAtOnce) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+
+  expect_run(kRefused, fmt::format("process {}", run.pid()), script());
+
+  EXPECT_TRUE(run.running());
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+}
+
+// It may wake up at any moment: its server sessions live.
+TEST_F(ExitCodeTest, BesideAFrozenProcessTheSecondIsRefused) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGSTOP);
+
+  expect_run(kRefused, fmt::format("process {}", run.pid()), script());
+
+  run.signal(SIGCONT);
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+}
+
+TEST_F(ExitCodeTest, AReaderThatNeverEndsIsFiveAndResumable) {
+  start_load();
+  Session reader = session();
+  reader.exec("BEGIN; SELECT FROM orders LIMIT 1");
+  const std::string reader_pid = std::to_string(reader.backend_pid());
+
+  expect_run(kNotCutOver, reader_pid, script(), {"--cutover-attempts", "2"});
+  EXPECT_EQ(phase(), "ready");
+  reader.exec("COMMIT");
+
+  resume();
+  expect_migrated();
+}
+
+TEST_F(ExitCodeTest, ACheckThatTheDataBreaksIsTenAndResumable) {
+  session().exec("UPDATE orders SET amount = -1 WHERE id IN (4711, 4712)");
+  const std::string strict = write_script(
+      "strict",
+      "ALTER TABLE orders ADD CONSTRAINT not_negative CHECK (amount >= 0)");
+  expect_run(kDataRejected, "4711", strict);
+  expect_run(kDataRejected, "4712", strict);
+
+  session().exec("UPDATE orders SET amount = 1 WHERE amount < 0");
+
+  expect_run(0, "", strict);
+  EXPECT_EQ(session().try_exec("UPDATE orders SET amount = -1 WHERE id = 1"),
+            "23514");
+}
+
+TEST_F(ExitCodeTest, AUniqueIndexThatTheDataBreaksIsTenAndResumable) {
+  session().exec(
+      "UPDATE orders SET legacy = 'once ' || id;"
+      "UPDATE orders SET legacy = 'twice' WHERE id IN (7, 8)");
+  const std::string strict = write_script(
+      "strict", "CREATE UNIQUE INDEX orders_legacy_key ON orders (legacy)");
+  expect_run(kDataRejected, "twice", strict);
+  EXPECT_EQ(phase("strict"), "indexing");
+
+  session().exec("UPDATE orders SET legacy = 'thrice' WHERE id = 8");
+
+  expect_run(0, "", strict);
+  EXPECT_EQ(session().try_exec("UPDATE orders SET legacy = 'thrice' WHERE id = "
+                               "1"),
+            "23505");
+}
+
+// It holds for what was copied, and is broken while the migration is ready.
+TEST_F(ExitCodeTest, ACheckThatAChangeBreaksLaterIsTenAndResumable) {
+  const std::string strict = write_script(
+      "strict",
+      "ALTER TABLE orders ADD CONSTRAINT not_negative CHECK (amount >= 0)");
+  Program run = start_script(strict, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("UPDATE orders SET amount = -1 WHERE id = 4711");
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), kDataRejected) << run.output();
+  EXPECT_NE(run.err().find("4711"), std::string::npos) << run.err();
+
+  session().exec("UPDATE orders SET amount = 1 WHERE id = 4711");
+
+  expect_run(0, "", strict);
+}
+
+TEST_F(ExitCodeTest, AUniqueIndexThatAChangeBreaksLaterIsTenAndResumable) {
+  session().exec("UPDATE orders SET legacy = 'once ' || id");
+  const std::string strict = write_script(
+      "strict", "CREATE UNIQUE INDEX orders_legacy_key ON orders (legacy)");
+  Program run = start_script(strict, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("UPDATE orders SET legacy = 'once 7' WHERE id = 8");
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), kDataRejected) << run.output();
+  EXPECT_NE(run.err().find("once 7"), std::string::npos) << run.err();
+
+  session().exec("UPDATE orders SET legacy = 'mended' WHERE id = 8");
+
+  expect_run(0, "", strict);
+}
+
+TEST(ServerSettings, AServerThatCannotDecodeIsRefused) {
+  PgCluster plain(PgCluster::Settings{{"wal_level", "replica"}});
+  Session(plain.dsn()).exec("CREATE TABLE orders (id integer PRIMARY KEY)");
+
+  Program run({"run", "--dsn", plain.dsn(), "--table", "orders", "--alter",
+               "ALTER COLUMN id TYPE bigint", "--state-dir",
+               plain.folder() + "/state", "--yes"});
+
+  EXPECT_EQ(run.wait(), kRefused) << run.output();
+  EXPECT_NE(run.err().find("wal_level"), std::string::npos) << run.err();
+}
+
+}  // namespace
+}  // namespace pgrecast::test

@@ -1,0 +1,101 @@
+// `pgrecast finish` leaves the new table, and nothing else that is new.
+
+#include "scenarios/lifecycle/lifecycle.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+
+namespace pgrecast::test {
+namespace {
+
+class FinishTest : public Lifecycle {
+ protected:
+  Texts finish() const {
+    return {"finish", "--dsn", dsn(), "--state-dir", state_dir(), "orders"};
+  }
+
+  std::string retired_table() const {
+    return superuser_session().query_value(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+        " WHERE tablename = 'orders' AND schemaname <> 'public'");
+  }
+};
+
+TEST_F(FinishTest, NothingButTheNewShapeIsNew) {
+  const std::vector<std::string> before = named_inventory(database());
+  const std::string narrow = write_script(
+      "orders", "ALTER TABLE orders ALTER COLUMN code TYPE varchar(40)");
+  Program run = start_script(narrow);
+  ASSERT_EQ(run.wait(), 0) << run.output();
+
+  std::string output;
+  ASSERT_EQ(command(finish(), &output), 0) << output;
+
+  EXPECT_TRUE(no_session_left(database()));
+  EXPECT_TRUE(nothing_in(state_dir()));
+  const std::vector<std::string> expected = {
+      "- column orders code character varying(20) t   ",
+      "+ column orders code character varying(40) t   "};
+  EXPECT_EQ(difference(before, named_inventory(database())), expected);
+  // The next of that name begins anew.
+  EXPECT_EQ(command({"status", "--dsn", dsn(), "orders"}), 3);
+}
+
+TEST_F(FinishTest, WaitsForAReaderOfTheRetiredTableWithoutBlockingOthers) {
+  resume();
+  const std::string retired = retired_table();
+  Session reader = session();
+  reader.exec("BEGIN; SELECT FROM " + retired + " LIMIT 1");
+
+  Program waiting(finish());
+  waiting.wait_for_output("lock not granted, trying again.*attempt=2");
+  Session other = session();
+  // Longer than finish may queue, much shorter than the reader stays.
+  other.exec("SET statement_timeout = '2s'");
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(other.try_exec("SELECT FROM " + retired + " LIMIT 1"), kSuccess);
+  }
+  EXPECT_TRUE(waiting.running());
+  reader.exec("COMMIT");
+
+  EXPECT_EQ(waiting.wait(Deadline::in(kPatience)), 0) << waiting.output();
+  EXPECT_EQ(superuser_session().query_value(
+                "SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
+                "'pgrecast%'"),
+            "0");
+}
+
+TEST_F(FinishTest, StoppedWhileItWaitsItIsDoneByTheNext) {
+  resume();
+  Session reader = session();
+  reader.exec("BEGIN; SELECT FROM " + retired_table() + " LIMIT 1");
+  Program waiting(finish());
+  waiting.wait_for_output("lock not granted, trying again");
+  waiting.signal(SIGTERM);
+  EXPECT_EQ(waiting.wait(Deadline::in(kPatience)), 4) << waiting.output();
+  reader.exec("COMMIT");
+
+  std::string output;
+  EXPECT_EQ(command(finish(), &output), 0) << output;
+}
+
+TEST_F(FinishTest, BeforeTheExchangeIsRefused) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+
+  std::string output;
+  EXPECT_EQ(command(finish(), &output), 3);
+  EXPECT_NE(output.find("phase ready"), std::string::npos) << output;
+
+  run.signal(SIGTERM);
+  EXPECT_EQ(run.wait(), 4);
+  EXPECT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"}),
+      0);
+}
+
+}  // namespace
+}  // namespace pgrecast::test

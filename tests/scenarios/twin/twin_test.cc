@@ -1,0 +1,84 @@
+// The end-to-end proof: see TwinScenario.
+
+#include "scenarios/twin/disturbance.h"
+#include "scenarios/twin/twin_scenario.h"
+
+#include <gtest/gtest.h>
+
+namespace pgrecast::test {
+namespace {
+
+class Twin : public TestDatabase {
+ protected:
+  void run(const TwinScenarioOptions& options) {
+    TwinScenario(database(), options).run();
+  }
+
+  // Few rows and many writers: unique values go from row to row, and every row
+  // is dirty nearly always.
+  static TwinScenarioOptions hot(std::uint64_t seed) {
+    TwinScenarioOptions options;
+    options.schema.seed = twin_seed(seed);
+    options.schema.identity = Identity::kPrimaryKey;
+    options.rows = 3'000;
+    return options;
+  }
+};
+
+TEST_F(Twin, LargeTableUnderLoadIsWhatTheScriptSays) {
+  TwinScenarioOptions options;
+  options.schema.seed = twin_seed(1);
+  options.schema.key_shape = KeyShape::kInteger;
+  options.schema.identity = Identity::kPrimaryKey;
+  options.rows = 200'000;
+  options.load.large_transactions = 1;  // of 100,000 rows
+  options.load.think_time_max = milliseconds(8);
+
+  run(options);
+}
+
+TEST_F(Twin, HotTableIsWhatTheScriptSaysAfterManyRounds) {
+  TwinScenarioOptions options = hot(2);
+  options.load.large_transactions = 3;
+  options.commits_when_ready = 4'000;
+
+  run(options);
+}
+
+TEST_F(Twin, StalledSynchronousStandbyLosesNothing) {
+  TwinScenarioOptions options = hot(3);
+  options.commits_when_ready = 200;
+  options.cutover_may_fail = true;
+  // Writers that wait for the standby commit seldom; so there are more.
+  options.load.writers = 16;
+  options.load.long_transactions = false;
+  const StandbyStalls standby(cluster(), options.schema.seed);
+
+  run(options);
+
+  EXPECT_GT(standby.stalls(), 5);
+}
+
+TEST_F(Twin, LaggingDecoderLosesNothing) {
+  TwinScenarioOptions options = hot(4);
+  options.commits_when_ready = 2'000;
+  options.cutover_may_fail = true;
+  const DecoderLag lag(cluster(), database().name(), options.schema.seed);
+
+  run(options);
+
+  EXPECT_GT(lag.stops(), 20);
+}
+
+TEST_F(Twin, KilledAndRunAgainLosesNothing) {
+  TwinScenarioOptions options;
+  options.schema.seed = twin_seed(5);
+  options.rows = 30'000;
+  options.load.large_transactions = 2;
+  options.kills = 6;
+
+  run(options);
+}
+
+}  // namespace
+}  // namespace pgrecast::test
