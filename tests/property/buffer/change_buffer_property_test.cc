@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,36 @@ struct Transaction {
   Lsn commit_lsn;
   std::vector<TableKey> changes;
 };
+
+// Name, size and time of the last write of every file.
+using Listing =
+    std::map<fs::path, std::pair<std::uintmax_t, fs::file_time_type>>;
+
+Listing list_files(const fs::path& folder, std::error_code& error) {
+  Listing files;
+  fs::recursive_directory_iterator entry(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator();
+       entry.increment(error)) {
+    if (!entry->is_regular_file(error)) continue;
+    const std::uintmax_t size = entry->file_size(error);
+    files[entry->path()] = {size, entry->last_write_time(error)};
+  }
+  return files;
+}
+
+// The folder as it is at one moment, which is what kill -9 leaves. RocksDB's
+// own threads remove and write files meanwhile: a copy counts only if nothing
+// moved while it was made. (Taken blindly it could hold a manifest without the
+// files that it names, or fail on one that has just gone.)
+void copy_one_moment(const fs::path& from, const fs::path& to) {
+  for (;;) {
+    std::error_code error;
+    const Listing before = list_files(from, error);
+    if (!error) fs::copy(from, to, fs::copy_options::recursive, error);
+    if (!error && list_files(from, error) == before && !error) return;
+    fs::remove_all(to);
+  }
+}
 
 // The buffer under test beside a model of what it must hold, and the stream,
 // which sends again what the buffer did not keep.
@@ -117,7 +148,7 @@ class Harness {
     sealed_.reset();
     if (*rc::gen::arbitrary<bool>()) {
       const fs::path copy = folder_.path() / fmt::format("b{}", ++copies_);
-      fs::copy(path(), copy, fs::copy_options::recursive);
+      copy_one_moment(path(), copy);
       buffer_.reset();
       fs::remove_all(path());
       fs::rename(copy, path());
