@@ -435,7 +435,7 @@ void Exchange::require_carried() {
 Inventory Exchange::inventory(Oid oid) {
   // The same plan for all: planning takes longer than running it. Not for the
   // hooks' statements, though.
-  auto found = inventory_of(connection_.exec(
+  auto found = catalog::facts_of(connection_.exec(
       fmt::format("SET LOCAL plan_cache_mode = force_generic_plan;"
                   "EXECUTE pgrecast_inventory({})",
                   oid),

@@ -1,8 +1,5 @@
 #pragma once
 
-#include "pgrecast/exchange/inventory.h"
-#include "pgrecast/pg/result.h"
-
 #include <string>
 
 namespace pgrecast::exchange {
@@ -10,7 +7,5 @@ namespace pgrecast::exchange {
 // Of one parameter, the table's OID; answers (fact, value). The exchange
 // prepares it, since planning it takes longer than running it.
 std::string inventory_query(int server_version);
-
-Inventory inventory_of(const pg::Result& result);
 
 }  // namespace pgrecast::exchange

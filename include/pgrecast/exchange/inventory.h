@@ -1,10 +1,9 @@
 #pragma once
 
+#include "pgrecast/catalog/shape.h"
 #include "pgrecast/catalog/table.h"
 
-#include <map>
 #include <string>
-#include <vector>
 
 namespace pgrecast::exchange {
 
@@ -13,7 +12,7 @@ namespace pgrecast::exchange {
 // names and values do not contain the table's own name or OID, so inventories
 // of two tables can be compared. Written independently of the code that carries
 // things over: it is what proves that code.
-using Inventory = std::map<std::string, std::string>;
+using Inventory = catalog::Facts;
 
 Inventory read_inventory(pg::Connection& connection, catalog::Oid table);
 
@@ -23,9 +22,6 @@ Inventory read_inventory(pg::Connection& connection, catalog::Oid table);
 // script may change them.
 bool handed_over(const std::string& fact);
 
-// A line each, for people: what `actual` lacks of `expected`, has in another
-// form, or has beyond it.
-std::vector<std::string> differences(const Inventory& expected,
-                                     const Inventory& actual);
+using catalog::differences;
 
 }  // namespace pgrecast::exchange
