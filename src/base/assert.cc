@@ -9,7 +9,7 @@ void assertion_failed(const char* file, int line, const char* condition,
                       const std::string& values) {
   fmt::print(stderr, "{}:{}: assertion failed: {} ({})\n", file, line,
              condition, values);
-  std::fflush(stderr);
+  static_cast<void>(std::fflush(stderr));  // the end, whatever it says
   std::abort();
 }
 

@@ -49,9 +49,11 @@ RulesOff& rules_off() {
 }  // namespace
 
 void sync_point_reached(std::string_view name) {
-  static const StopAt kStop = read_stop_at();
-  static std::atomic<int> countdown{kStop.countdown};
-  if (name == kStop.name && --countdown == 0) std::raise(SIGKILL);
+  static const StopAt stop = read_stop_at();
+  static std::atomic<int> countdown{stop.countdown};
+  if (name == stop.name && --countdown == 0) {
+    static_cast<void>(std::raise(SIGKILL));  // nobody is left to look
+  }
 }
 
 bool rule_on(std::string_view rule) {

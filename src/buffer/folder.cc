@@ -96,7 +96,7 @@ std::string to_text(const BufferIdentity& identity) {
 // The lines `name=value` of the file, by name.
 class Fields {
  public:
-  Fields(const fs::path& folder, std::string_view text) : folder_(folder) {
+  Fields(fs::path folder, std::string_view text) : folder_(std::move(folder)) {
     std::string_view rest = text;
     if (take_line(rest) != kFirstLine) damaged(folder_, "wrong first line");
     while (!rest.empty()) {

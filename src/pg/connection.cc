@@ -111,7 +111,7 @@ void check_conninfo(const std::string& conninfo) {
 
 struct Connection::State {
   struct Finish {
-    void operator()(PGconn* conn) const noexcept { PQfinish(conn); }
+    void operator()(PGconn* session) const noexcept { PQfinish(session); }
   };
 
   explicit State(const std::stop_token& token) : stop(token), event(token) {}
@@ -265,6 +265,32 @@ Result Connection::cleanup(const std::string& sql, Deadline deadline) {
   return finish(sql, deadline, false);
 }
 
+// Until a result can be taken without blocking. At the deadline, or when it is
+// to stop, the statement is cancelled first.
+void Connection::wait_for_answer(const std::string& sql, Deadline deadline,
+                                 bool stoppable) {
+  for (;;) {
+    const int unsent = PQflush(native());
+    if (unsent < 0) throw_broken("sending a statement");
+    if (unsent == 0 && PQisBusy(native()) == 0) return;
+    const auto events =
+        static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN);
+    bool ready = false;
+    try {
+      ready = state_->wait(events, deadline, stoppable);
+    } catch (const Stopped&) {
+      cancel_and_drain(sql);
+      throw;
+    }
+    if (!ready) {
+      cancel_and_drain(sql);
+      throw TimedOut(
+          fmt::format("no answer in time to: {}", statement_shown(sql)));
+    }
+    if (PQconsumeInput(native()) == 0) throw_broken("reading an answer");
+  }
+}
+
 // Reads to the end of what was sent. An error of the server is thrown only
 // when the session is ready for the next statement.
 Result Connection::finish(const std::string& sql, Deadline deadline,
@@ -272,43 +298,26 @@ Result Connection::finish(const std::string& sql, Deadline deadline,
   std::optional<Result> last;
   std::optional<Result> failed;
   for (;;) {
-    for (;;) {  // until a result can be taken without blocking
-      const int unsent = PQflush(native());
-      if (unsent < 0) throw_broken("sending a statement");
-      if (unsent == 0 && PQisBusy(native()) == 0) break;
-      bool ready = false;
-      try {
-        const short events =
-            static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN);
-        ready = state_->wait(events, deadline, stoppable);
-      } catch (const Stopped&) {
-        cancel_and_drain(sql);
-        throw;
-      }
-      if (!ready) {
-        cancel_and_drain(sql);
-        throw TimedOut(
-            fmt::format("no answer in time to: {}", statement_shown(sql)));
-      }
-      if (PQconsumeInput(native()) == 0) throw_broken("reading an answer");
-    }
-    PGresult* result = PQgetResult(native());
+    wait_for_answer(sql, deadline, stoppable);
+    PGresult* const result = PQgetResult(native());
     if (result == nullptr) break;
-    const ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_COPY_BOTH || status == PGRES_COPY_IN ||
-        status == PGRES_COPY_OUT) {
-      return Result(result);
-    }
-    if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE) {
-      Result error(result);
-      if (!failed) failed.emplace(std::move(error));
-    } else {
-      last.emplace(result);
+    switch (PQresultStatus(result)) {
+      case PGRES_COPY_BOTH:
+      case PGRES_COPY_IN:
+      case PGRES_COPY_OUT:
+        return Result(result);
+      case PGRES_FATAL_ERROR:
+      case PGRES_BAD_RESPONSE: {
+        Result error(result);
+        if (!failed) failed.emplace(std::move(error));
+        break;
+      }
+      default:
+        last.emplace(result);
     }
   }
   if (failed && !failed->sqlstate().empty()) failed->throw_if_error(sql);
-  if (failed) throw_broken("reading an answer");
-  if (!last) throw_broken("reading an answer");
+  if (failed || !last) throw_broken("reading an answer");
   return std::move(*last);
 }
 

@@ -63,8 +63,7 @@ void prefer_key_ranges(pg::Connection& connection) {
       "SET max_parallel_workers_per_gather = 0");
 }
 
-Pass::Pass(Parts parts)
-    : parts_(std::move(parts)), rows_per_range_(kRowsAtFirst) {}
+Pass::Pass(Parts parts) : parts_(parts), rows_per_range_(kRowsAtFirst) {}
 
 std::uint64_t Pass::rows() const {
   const std::lock_guard lock(mutex_);
@@ -96,6 +95,7 @@ std::string Pass::key_values(const std::vector<std::string>& key) const {
 std::string Pass::source_condition(const Range& range) const {
   const auto& columns = parts_.table->source.key.value().columns;
   std::vector<std::string> names;
+  names.reserve(columns.size());
   for (const catalog::KeyColumn& column : columns) {
     names.push_back(parts_.table->target.select.alias() + "." +
                     quote_identifier(column.name));
@@ -168,6 +168,7 @@ std::optional<Pass::Range> Pass::next_range(pg::Connection& connection) {
     all_given_ = true;
   } else {
     std::vector<std::string> key;
+    key.reserve(static_cast<std::size_t>(end.columns()));
     for (int i = 0; i < end.columns(); ++i) key.emplace_back(end.text(0, i));
     range.up_to = key;
     at_ = std::move(key);

@@ -18,6 +18,7 @@ struct Lsn {
 
   std::string to_string() const;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): version 14 takes <=> 0 for one.
   auto operator<=>(const Lsn&) const = default;
 };
 

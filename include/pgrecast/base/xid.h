@@ -10,6 +10,7 @@ namespace pgrecast {
 struct Xid64 {
   std::uint64_t value = 0;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): version 14 takes <=> 0 for one.
   auto operator<=>(const Xid64&) const = default;
 };
 

@@ -110,6 +110,8 @@ class Connection {
   struct State;
   explicit Connection(std::unique_ptr<State> state);
 
+  void wait_for_answer(const std::string& sql, Deadline deadline,
+                       bool stoppable);
   Result finish(const std::string& sql, Deadline deadline, bool stoppable);
   void cancel_and_drain(const std::string& sql);
 
