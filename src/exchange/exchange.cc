@@ -271,6 +271,7 @@ class Exchange {
   bool blocked_by_long_holders(const std::vector<Oid>& relations);
   bool exchange();
   bool lock_gently();
+  bool lock_gently(const std::vector<std::string>& names);
   void require_names();
   void require_carried();
   void read_before();
@@ -334,6 +335,8 @@ bool Exchange::exchange() {
   require_carried();
   read_before();
   if (blocked_by_long_holders(carried_.other_oids)) return false;
+  // A vacuum of theirs has to give way, too.
+  if (!lock_gently(carried_.other_tables)) return false;
   PGRECAST_SYNC_POINT("exchange:before_lock");
   if (!lock_all()) return false;
   if (dependents_state(connection_, tables_) != state_) {
@@ -374,13 +377,18 @@ bool Exchange::attempt_lock(const std::string& statement, Deadline deadline) {
 // give way, which happens only after the deadlock detector of the one who
 // waits has run once, and it keeps DDL out while definitions are read.
 bool Exchange::lock_gently() {
-  constexpr milliseconds kForAutovacuumToEnd{500};
-  const milliseconds wait = deadlock_timeout_ + kForAutovacuumToEnd;
   std::vector<std::string> names;
   for (const ExchangeTable& table : tables_) {
     names.push_back(table.target->source.quoted());
     names.push_back(table.target->shadow.quoted());
   }
+  return lock_gently(names);
+}
+
+bool Exchange::lock_gently(const std::vector<std::string>& names) {
+  if (names.empty()) return true;
+  constexpr milliseconds kForAutovacuumToEnd{500};
+  const milliseconds wait = deadlock_timeout_ + kForAutovacuumToEnd;
   connection_.exec(
       fmt::format("SET LOCAL synchronous_commit = local;"
                   "SET LOCAL lock_timeout = {}",

@@ -6,6 +6,7 @@
 #include "pgrecast/buffer/change_buffer.h"
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
+#include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/options.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
@@ -13,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <functional>
+#include <utility>
 
 namespace pgrecast::migration {
 namespace {
@@ -117,12 +119,34 @@ void remove_retired(pg::Connection& connection, const MigrationRecord& record) {
 
 void do_afterwards(pg::Connection& connection,
                    const std::vector<std::string>& statements) {
+  std::vector<std::string> broken;
   for (const std::string& statement : statements) {
-    // Takes long, but only locks that let writers pass; getting them does not.
-    retry_politely(connection, statement,
-                   [&] { connection.exec(statement, {}, Deadline::never()); });
+    try {
+      // Takes long, but only locks that let writers pass; getting them does
+      // not.
+      retry_politely(connection, statement, [&] {
+        connection.exec(statement, {}, Deadline::never());
+      });
+    } catch (const pg::SqlError& error) {
+      // Somebody dropped it meanwhile: then there is nothing to be done.
+      const bool gone = error.sqlstate() == pg::sqlstate::kUndefinedObject ||
+                        error.sqlstate() == pg::sqlstate::kUndefinedTable;
+      if (!gone && !error.blames_data()) throw;
+      log::warn("migration", gone ? "gone meanwhile" : "not valid",
+                "statement='{}' error='{}'", statement, error.what());
+      if (!gone) {
+        broken.push_back(
+            fmt::format("{}: {}", statement, error.fields().detail));
+      }
+    }
     PGRECAST_SYNC_POINT("cleanup:afterwards");
   }
+  if (broken.empty()) return;
+  throw copy::DataRejected(
+      "the exchange is done, but rows break foreign keys that were valid "
+      "before (written past them, say, under session_replication_role); new "
+      "rows are checked already",
+      std::move(broken));
 }
 
 std::string ownership_query(const std::string& migration, std::uint64_t epoch) {

@@ -8,6 +8,8 @@
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/fold.h"
 
+#include "foreign_keys.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -311,8 +313,9 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
                    Plan& plan) {
   plan.schemas.clear();
   try {
-    std::vector<Refusal> refusals;
-    for (const FoldTable& table : fold_into(connection, script, plan)) {
+    const std::vector<FoldTable> tables = fold_into(connection, script, plan);
+    std::vector<Refusal> refusals = foreign_key_problems(connection, tables);
+    for (const FoldTable& table : tables) {
       const catalog::Oid oid =
           catalog::find_relation(connection, table.shadow.schema,
                                  table.shadow.name)

@@ -32,7 +32,7 @@ SELECT setval('orders_id_seq', 12000);
 CREATE UNIQUE INDEX orders_code_key ON orders (code);
 CREATE INDEX orders_customer_idx ON orders (customer);
 CREATE TABLE lines (
-  order_id integer NOT NULL REFERENCES orders, line integer NOT NULL);
+  order_id bigint NOT NULL REFERENCES orders, line integer NOT NULL);
 INSERT INTO lines SELECT n, 1 FROM generate_series(1, 50) n;
 CREATE VIEW turnover AS
   SELECT customer, sum(amount) AS amount FROM orders GROUP BY customer;
