@@ -116,6 +116,8 @@ class Runner::Impl {
   void start_stream();
   void start_keeper();
   void go_on();
+  bool verification_owed();
+  void note_verified(bool verified);
   void verify();
   void wait_until_asked();
   void clear_away();
@@ -253,9 +255,6 @@ void Runner::Impl::resume(const script::Script& script) {
   start_stream();
   if (phase > Phase::kSettling && !accept_new_storage(context_).empty()) {
     differences_expected_ = true;
-    context_.write([&](pg::Connection& connection) {
-      set_verified(connection, context_.record.name, false);
-    });
     context_.record.verified = false;
   }
   start_keeper();
@@ -349,11 +348,13 @@ void Runner::Impl::go_on() {
         catch_up(context_, false);
         context_.enter(Phase::kVerifying);
       }
+      // Whoever was ready may not be it any more: the source was rewritten, or
+      // a later pass found a difference, and then the process died.
+      if (phase == Phase::kReady && verification_owed()) {
+        context_.enter(Phase::kVerifying);
+      }
       if (phase == Phase::kVerifying) {
-        const bool wanted =
-            context_.options.verify ||
-            must_verify(*context_.control, context_.record.name);
-        if (wanted && !context_.record.verified) verify();
+        if (verification_owed()) verify();
         context_.enter(Phase::kReady);
       }
       if (phase == Phase::kReady) {
@@ -373,18 +374,29 @@ void Runner::Impl::go_on() {
   if (phase == Phase::kExchanged) clear_away();
 }
 
+bool Runner::Impl::verification_owed() {
+  if (context_.record.verified) return false;
+  return context_.options.verify ||
+         must_verify(*context_.control, context_.record.name);
+}
+
+void Runner::Impl::note_verified(bool verified) {
+  context_.write([&](pg::Connection& connection) {
+    migration::set_verified(connection, context_.record.name, verified);
+    if (verified) {
+      add_event(connection, context_.record.name, kVerifiedEvent, "");
+    }
+  });
+  context_.record.verified = verified;
+}
+
 void Runner::Impl::verify() {
   std::vector<std::string> differences;
   for (int pass = 1; pass <= kPassesMax; ++pass) {
     differences = verify_tables(context_);
-    if (differences.empty()) {
-      context_.write([&](pg::Connection& connection) {
-        set_verified(connection, context_.record.name, true);
-        add_event(connection, context_.record.name, kVerifiedEvent, "");
-      });
-      context_.record.verified = true;
-      return;
-    }
+    if (differences.empty()) return note_verified(true);
+    // Before anything else: whoever resumes must not take it for verified.
+    if (context_.record.verified) note_verified(false);
     const std::size_t count = differences.size();
     constexpr std::size_t kShown = 20;
     if (differences.size() > kShown) differences.resize(kShown);

@@ -2,6 +2,8 @@
 
 #include "scenarios/rules/story.h"
 
+#include <csignal>
+
 namespace pgrecast::test {
 namespace {
 
@@ -51,6 +53,43 @@ class RewrittenSource : public TestDatabase {
     expect_equal();
   }
 
+  // Nobody looks while it happens, and it is nowhere in the stream.
+  void expect_verified_when_run_again() {
+    Migration migration(database(), Held::script());
+    {
+      Program run = migration.run({"--cutover", "manual"});
+      run.wait_for_output("phase=ready");
+      run.signal(SIGKILL);
+      run.wait();
+    }
+    owner_.exec("ALTER TABLE t ALTER COLUMN v TYPE int USING v + 1000000");
+
+    Program again = migration.run({});
+
+    EXPECT_EQ(again.wait(), 0) << again.output();
+    EXPECT_NE(again.output().find("rewritten by somebody"), std::string::npos);
+    expect_equal();
+  }
+
+  // Somebody writes into the shadow: that is found, and the process that found
+  // it dies before it could mend it.
+  void expect_verified_after_a_difference() {
+    Migration migration(database(), Held::script());
+    {
+      Program run = migration.run({"--cutover", "manual"});
+      run.wait_for_output("phase=ready");
+      run.signal(SIGTERM);
+      run.wait();
+    }
+    owner_.exec("UPDATE pgrecast_story.t SET v = -1 WHERE id = 1");
+    superuser_session().exec("UPDATE pgrecast.migrations SET verified = false");
+
+    Program again = migration.run({});
+
+    EXPECT_EQ(again.wait(), 0) << again.output();
+    expect_equal();
+  }
+
   void expect_equal() {
     EXPECT_EQ(
         differing_rows(
@@ -86,6 +125,15 @@ TEST_F(RewrittenSource, IsVerifiedAgainAfterVacuumFull) {
 
 TEST_F(RewrittenSource, IsVerifiedAgainAfterTruncate) {
   expect_right_after(kTruncate, kNewRows);
+}
+
+// It was ready, and what it had verified is void: it was exchanged unseen.
+TEST_F(RewrittenSource, IsVerifiedAgainWhereItHappenedBetweenTwoRuns) {
+  expect_verified_when_run_again();
+}
+
+TEST_F(RewrittenSource, IsNotExchangedAfterAPassThatFoundADifference) {
+  expect_verified_after_a_difference();
 }
 
 }  // namespace
