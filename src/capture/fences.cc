@@ -23,10 +23,19 @@ void Fences::pass(pg::Connection& connection, Deadline deadline,
     content = fmt::format("{}/{}", process_, ++last_sent_);
     waited_for_.insert(content);
   }
-  const pg::Result sent = connection.exec(
-      "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text,"
-      " pg_catalog.pg_logical_emit_message(true, $1, $2)",
-      {prefix_, content});
+  const pg::Result sent = [&] {
+    try {
+      return connection.exec(
+          "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text,"
+          " pg_catalog.pg_logical_emit_message(true, $1, $2)",
+          {prefix_, content},
+          deadline.earlier(Deadline::in(pg::kStatementTimeMax)));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      waited_for_.erase(content);
+      throw;
+    }
+  }();
   xids_->raise(Xid64{sent.number<std::uint64_t>(0, 0)});
   std::unique_lock lock(mutex_);
   const bool over = changed_.wait_until(lock, stop, deadline.at(), [&] {

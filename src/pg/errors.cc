@@ -15,8 +15,10 @@ Remedy remedy_of(std::string_view sqlstate) {
   for (const std::string_view state : kTransient) {
     if (sqlstate == state) return Remedy::kRetryTransaction;
   }
-  // 08: connection exceptions; 57P0x: the server shuts down or ended us.
-  if (sqlstate.starts_with("08") || sqlstate.starts_with("57P0")) {
+  // 08: connection exceptions; 57P0x: the server shuts down or ended us, as it
+  // does (25P03, 25P04) where a transaction took longer than we allow.
+  if (sqlstate.starts_with("08") || sqlstate.starts_with("57P0") ||
+      sqlstate == "25P03" || sqlstate == "25P04") {
     return Remedy::kReconnect;
   }
   return Remedy::kFail;

@@ -43,57 +43,63 @@ Snapshot read_snapshot(pg::Connection& connection) {
           .text(0, 0));
 }
 
+pg::Result Rounds::write_batch(pg::Connection& connection,
+                               const std::string& statement,
+                               const KeyBatch& batch, Deadline deadline) {
+  if (deadline.passed()) {
+    throw TimedOut("the last changes take too long under the lock");
+  }
+  return connection.exec(statement, batch.params(),
+                         deadline.earlier(Deadline::in(pg::kStatementTimeMax)));
+}
+
 void Rounds::delete_batches(pg::Connection& connection,
                             const SealedKeys& sealed, const RefreshTable& table,
-                            const Snapshot* snapshot) {
+                            const Snapshot* snapshot, Deadline deadline) {
   const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
   auto cursor = sealed.keys(table.table->target.ordinal);
   for (;;) {
     const KeyBatch batch =
         take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
     if (batch.empty()) return;
-    connection.exec(table.statements.delete_keys(), batch.params());
+    write_batch(connection, table.statements.delete_keys(), batch, deadline);
   }
 }
 
-std::uint64_t Rounds::insert_batches(pg::Connection& connection,
-                                     const SealedKeys& sealed,
-                                     const RefreshTable& table,
-                                     const Snapshot* snapshot) {
+void Rounds::insert_batches(pg::Connection& connection,
+                            const SealedKeys& sealed, const RefreshTable& table,
+                            const Snapshot* snapshot, Deadline deadline,
+                            RoundResult& result) {
   const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
-  std::uint64_t rows = 0;
   auto cursor = sealed.keys(table.table->target.ordinal);
   for (;;) {
     const KeyBatch batch =
         take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
-    if (batch.empty()) return rows;
-    rows += static_cast<std::uint64_t>(
-        connection.exec(table.statements.insert_keys(), batch.params())
+    if (batch.empty()) return;
+    result.keys += batch.size();
+    result.rows += static_cast<std::uint64_t>(
+        write_batch(connection, table.statements.insert_keys(), batch, deadline)
             .affected());
   }
 }
 
 // All deletes before any insert: what is left between is a subset of an exact
 // state, so that unique values may have moved freely between rows.
-std::uint64_t Rounds::refresh_in_transaction(pg::Connection& connection,
-                                             const SealedKeys& sealed,
-                                             const Snapshot* snapshot,
-                                             std::uint64_t& keys) {
+void Rounds::refresh_in_transaction(pg::Connection& connection,
+                                    const SealedKeys& sealed,
+                                    const Snapshot* snapshot, Deadline deadline,
+                                    RoundResult& result) {
   for (const RefreshTable& table : parts_.tables) {
-    const TableId id = table.table->target.ordinal;
-    keys += sealed.count(id);
-    const auto truncated = sealed.truncated(id);
+    const auto truncated = sealed.truncated(table.table->target.ordinal);
     if (truncated && (snapshot == nullptr || snapshot->sees(*truncated))) {
       connection.exec(table.statements.empty_shadow());
       continue;
     }
-    delete_batches(connection, sealed, table, snapshot);
+    delete_batches(connection, sealed, table, snapshot, deadline);
   }
-  std::uint64_t rows = 0;
   for (const RefreshTable& table : parts_.tables) {
-    rows += insert_batches(connection, sealed, table, snapshot);
+    insert_batches(connection, sealed, table, snapshot, deadline, result);
   }
-  return rows;
 }
 
 void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
@@ -129,8 +135,8 @@ RoundResult Rounds::try_exact(pg::Connection& connection) {
   const Snapshot snapshot = read_snapshot(connection);
   parts_.fence(Deadline::in(kFenceUnderLockTimeMax));
   SealedKeys sealed = parts_.buffer->seal();
-  result.rows =
-      refresh_in_transaction(connection, sealed, &snapshot, result.keys);
+  refresh_in_transaction(connection, sealed, &snapshot, Deadline::never(),
+                         result);
   PGRECAST_SYNC_POINT("round:before_commit");
   transaction.commit();
   PGRECAST_SYNC_POINT("round:after_commit");
@@ -322,11 +328,7 @@ RoundResult Rounds::drain(pg::Connection& connection, Deadline deadline) {
   parts_.fence(deadline);
   const SealedKeys sealed = parts_.buffer->seal();
   // All writers have ended: every dirty key's change is visible.
-  result.rows =
-      refresh_in_transaction(connection, sealed, nullptr, result.keys);
-  if (deadline.passed()) {
-    throw TimedOut("the last changes take too long under the lock");
-  }
+  refresh_in_transaction(connection, sealed, nullptr, deadline, result);
   result.took = since(begin);
   return result;
 }

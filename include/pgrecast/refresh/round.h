@@ -73,21 +73,27 @@ class Rounds {
   // Under the exchange's locks, in its transaction: refreshes what is dirty
   // after a fence, all of which is visible. Nothing is forgotten: after the
   // exchange's commit the buffer is of no use, and without it all stays dirty.
+  // Throws TimedOut at the deadline, in the middle of a statement, too: a
+  // large transaction may have committed just before the lock.
   RoundResult drain(pg::Connection& connection, Deadline deadline);
 
  private:
   void forget(SealedKeys&& sealed, const Snapshot& snapshot,
               const ChangeBuffer::Keep* also_keep);
-  std::uint64_t refresh_in_transaction(pg::Connection& connection,
-                                       const SealedKeys& sealed,
-                                       const Snapshot* snapshot,
-                                       std::uint64_t& keys);
-  std::uint64_t insert_batches(pg::Connection& connection,
-                               const SealedKeys& sealed,
-                               const RefreshTable& table,
-                               const Snapshot* snapshot);
+  // Until the deadline all three: then they throw TimedOut.
+  void refresh_in_transaction(pg::Connection& connection,
+                              const SealedKeys& sealed,
+                              const Snapshot* snapshot, Deadline deadline,
+                              RoundResult& result);
+  void insert_batches(pg::Connection& connection, const SealedKeys& sealed,
+                      const RefreshTable& table, const Snapshot* snapshot,
+                      Deadline deadline, RoundResult& result);
   void delete_batches(pg::Connection& connection, const SealedKeys& sealed,
-                      const RefreshTable& table, const Snapshot* snapshot);
+                      const RefreshTable& table, const Snapshot* snapshot,
+                      Deadline deadline);
+  static pg::Result write_batch(pg::Connection& connection,
+                                const std::string& statement,
+                                const KeyBatch& batch, Deadline deadline);
   RoundResult loose_table(pg::Connection& connection, const SealedKeys& sealed,
                           const RefreshTable& table, bool deletes_first,
                           std::optional<Snapshot>& oldest);

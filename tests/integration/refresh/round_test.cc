@@ -335,5 +335,29 @@ TEST_F(RoundsTest, DrainsEverythingUnderTheLocks) {
   EXPECT_EQ(dirty_count(), 598U) << "nothing is forgotten before the exchange";
 }
 
+// The deadline was looked at when all was done: a large transaction that had
+// committed just before the lock held the application up for as long as it took
+// to refresh.
+TEST_F(RoundsTest, DrainLetsGoAtItsDeadlineWhateverIsLeft) {
+  begin(
+      "CREATE TABLE items (id int PRIMARY KEY, v int);"
+      "INSERT INTO items SELECT x, x FROM generate_series(1, 200000) AS x",
+      kWiden);
+  copy_all();
+  build_indexes();
+  session().exec("UPDATE items SET v = v - 1");
+  fence();
+  pg::Transaction transaction(*data_);
+  data_->exec("LOCK TABLE public.items IN ACCESS EXCLUSIVE MODE");
+  const auto begin = Clock::now();
+
+  EXPECT_THROW(rounds().drain(*data_, Deadline::in(milliseconds(100))),
+               TimedOut);
+  EXPECT_LT(Clock::now() - begin, milliseconds(600));
+  transaction.rollback();
+  rounds().exact(*data_);
+  expect_in_step();
+}
+
 }  // namespace
 }  // namespace pgrecast::refresh
