@@ -147,7 +147,9 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       "SET synchronous_commit = local;"
       "SET statement_timeout = 0;"
       "SET lock_timeout = 0;"
-      "SET idle_in_transaction_session_timeout = 0;"
+      // Ours are idle within one for as long as a fence takes. A process that
+      // is frozen in the middle lets go of its snapshot and its locks.
+      "SET idle_in_transaction_session_timeout = '60s';"
       "SET idle_session_timeout = 0;"
       "SET default_transaction_isolation = 'read committed';"
       "SET default_transaction_read_only = off;"
@@ -169,6 +171,15 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
   if (kind == Connection::Kind::kSql) {
     // Ends a statement whose client is gone, instead of letting it run on.
     settings += "SET client_connection_check_interval = '2s';";
+  }
+  if (kind == Connection::Kind::kReplication) {
+    // The thread that answers also waits for our disk, and a disk may stall for
+    // longer than the server's minute. Of a peer that is dead the keepalives
+    // above and this tell. Transactions of others are decoded as well: those up
+    // to this size without a file on the server's disk.
+    settings +=
+        "SET wal_sender_timeout = '30min'; SET tcp_user_timeout = '30s';"
+        "SET logical_decoding_work_mem = '256MB';";
   }
   const char* encoding =
       PQparameterStatus(connection.native(), "server_encoding");

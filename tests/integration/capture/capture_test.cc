@@ -319,6 +319,35 @@ TEST_F(CaptureTest, SlotGivesUpOnAnOldTransactionAndCanBeMadeLater) {
   EXPECT_FALSE(read_slot(control, "s").has_value());
 }
 
+// The thread that answers the server also waits for our disk. A session like
+// ours but for its settings shows that the server's patience is over.
+TEST_F(CaptureTest, StreamOutlivesAStallThatTheServerWouldEnd) {
+  begin_items();
+  stop_receiver();
+  const std::string other_slot = plan_.names.slot + "_other";
+  superuser_session().exec(
+      "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", other_slot);
+  cluster().set("wal_sender_timeout", "1s");
+  const auto walsenders = [&](const std::string& slot) {
+    return session().query_value(
+        "SELECT active FROM pg_replication_slots WHERE slot_name = $1", slot);
+  };
+  {
+    const pg::ReplicationStream ours(open_replication(), plan_.names.slot,
+                                     plan_.names.publication);
+    pg::Connection plain = open_replication();
+    plain.exec("SET wal_sender_timeout = '1s'");
+    const pg::ReplicationStream theirs(std::move(plain), other_slot,
+                                       plan_.names.publication);
+    ASSERT_EQ(walsenders(other_slot), "t");
+
+    EXPECT_TRUE(eventually([&] { return walsenders(other_slot) == "f"; }));
+    EXPECT_EQ(walsenders(plan_.names.slot), "t");
+  }
+  cluster().set("wal_sender_timeout", "60s");
+  drop_slot(*control_, other_slot, Deadline::in(test::kPatience));
+}
+
 TEST_F(CaptureTest, DropsASlotThatASessionOfOursStillHolds) {
   begin_items();
   pg::Connection control = open("control");

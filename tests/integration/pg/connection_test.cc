@@ -196,7 +196,7 @@ TEST_F(ConnectionTest, OwnSettingsWinOverThoseOfDatabaseAndRole) {
 
   EXPECT_EQ(show("statement_timeout"), "0");
   EXPECT_EQ(show("lock_timeout"), "0");
-  EXPECT_EQ(show("idle_in_transaction_session_timeout"), "0");
+  EXPECT_EQ(show("idle_in_transaction_session_timeout"), "1min");
   EXPECT_EQ(show("default_transaction_isolation"), "read committed");
   EXPECT_EQ(show("transaction_isolation"), "read committed");
   EXPECT_EQ(show("transaction_read_only"), "off");
