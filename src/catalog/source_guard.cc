@@ -3,9 +3,18 @@
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/pg/errors.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace pgrecast::catalog {
+namespace {
+
+// How long a transaction of ours stands in the queue behind somebody's ALTER
+// TABLE of a source before it is begun again.
+constexpr const char* kLockTimeMax = "10s";
+
+}  // namespace
 
 void SourceGuard::add_source(const std::string& quoted_name,
                              std::string check) {
@@ -28,7 +37,10 @@ void SourceGuard::prove_ownership(pg::Connection& connection) const {
 }
 
 void SourceGuard::enter(pg::Connection& connection) const {
-  connection.exec(lock_ + " IN ACCESS SHARE MODE");
+  connection.exec(
+      fmt::format("SET LOCAL lock_timeout = '{}'; {} IN ACCESS "
+                  "SHARE MODE",
+                  kLockTimeMax, lock_));
   check_locked(connection);
 }
 

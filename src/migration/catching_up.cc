@@ -1,7 +1,9 @@
+#include "pgrecast/base/assert.h"
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/base/thread_group.h"
+#include "pgrecast/pg/retry.h"
 #include "pgrecast/verify/verifier.h"
 
 #include "context.h"
@@ -24,6 +26,7 @@ constexpr milliseconds kShortRoundTime{500};
 constexpr auto kFenceTimeMax = std::chrono::minutes(10);
 // How long rounds rest while nothing is dirty, beside verification.
 constexpr milliseconds kRest{100};
+constexpr std::size_t kDifferencesShown = 20;
 
 void tell_round(Context& context, const char* kind,
                 const refresh::RoundResult& round) {
@@ -46,10 +49,12 @@ bool has_secondary_unique(const Context& context) {
 
 refresh::RoundResult one_round(Context& context, refresh::Rounds& rounds,
                                pg::Connection& connection, bool loose) {
-  const refresh::RoundResult round =
-      loose ? rounds.loose(connection, has_secondary_unique(context) &&
-                                           rule_on("one_snapshot"))
-            : rounds.exact(connection);
+  const bool deletes_first =
+      has_secondary_unique(context) && rule_on("one_snapshot");
+  const refresh::RoundResult round = pg::retried(connection, "a round", [&] {
+    return loose ? rounds.loose(connection, deletes_first)
+                 : rounds.exact(connection);
+  });
   tell_round(context, loose ? "loose" : "exact", round);
   return round;
 }
@@ -61,10 +66,11 @@ std::string describe(const verify::Difference& difference) {
 
 }  // namespace
 
-void catch_up(Context& context, bool exact_last) {
+bool catch_up(Context& context, bool exact_last) {
   pg::Connection& connection = context.refresh_session();
   refresh::Rounds rounds = context.make_rounds();
   bool skipped = false;
+  bool all_exact = true;
   for (;;) {
     // Only then does the estimate say how much one transaction would hold.
     context.pass_fence(Deadline::in(kFenceTimeMax));
@@ -73,15 +79,18 @@ void catch_up(Context& context, bool exact_last) {
                        !skipped;
     const refresh::RoundResult round =
         one_round(context, rounds, connection, loose);
+    all_exact = all_exact && !loose;
     // What could not be written one by one can be in an exact round, however
     // long that takes.
     skipped = loose && (round.skipped > 0 || !rule_on("one_snapshot"));
     if (loose && exact_last) continue;
-    if (round.keys <= kShortRoundKeys || round.took <= kShortRoundTime) return;
+    if (round.keys <= kShortRoundKeys || round.took <= kShortRoundTime) {
+      return all_exact;
+    }
   }
 }
 
-std::vector<std::string> verify_tables(Context& context) {
+PassResult verify_tables(Context& context) {
   std::list<verify::Pass> passes;
   for (std::size_t i = 0; i < context.tables.size(); ++i) {
     passes.emplace_back(verify::Pass::Parts{.table = &context.tables[i],
@@ -102,7 +111,9 @@ std::vector<std::string> verify_tables(Context& context) {
       };
       std::size_t index = 0;
       for (verify::Pass& pass : passes) {
-        while (pass.verify_next(connection, pass_fence)) {
+        while (pg::retried(connection, "verifying a range", [&] {
+          return pass.verify_next(connection, pass_fence);
+        })) {
           context.progress->update([&](ProgressData& data) {
             data.tables[index].rows_verified = pass.rows();
           });
@@ -121,17 +132,20 @@ std::vector<std::string> verify_tables(Context& context) {
     if (working > 0) connection.wait_readable(Deadline::in(kRest));
   }
   workers.join();
-  std::vector<std::string> differences;
+  PassResult result;
   for (verify::Pass& pass : passes) {
+    PGRECAST_ASSERT(pass.finished(), "rows={}", pass.rows());
+    result.differences += pass.difference_count();
     for (const verify::Difference& difference : pass.take_differences()) {
-      differences.push_back(describe(difference));
+      if (result.shown.size() == kDifferencesShown) break;
+      result.shown.push_back(describe(difference));
     }
   }
   context.progress->update([&](ProgressData& data) {
     ++data.passes;
-    data.differences += differences.size();
+    data.differences += result.differences;
   });
-  return differences;
+  return result;
 }
 
 }  // namespace pgrecast::migration

@@ -3,6 +3,7 @@
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/copy/chunker.h"
 #include "pgrecast/copy/copier.h"
+#include "pgrecast/pg/retry.h"
 
 #include "context.h"
 
@@ -32,12 +33,14 @@ void work(Context& context, std::size_t index, copy::Chunker& chunker,
   pg::Connection connection = context.open_data("copy", stop);
   while (const auto chunk = chunker.next()) {
     const auto begin = Clock::now();
-    const std::int64_t rows =
-        copy::copy_chunk(connection, table, *context.guard, *chunk,
-                         [&](pg::Connection& session, std::int64_t count) {
-                           insert_chunk(session, context.record.name,
-                                        table.target.ordinal, *chunk, count);
-                         });
+    const std::int64_t rows = pg::retried(connection, "copying a chunk", [&] {
+      return copy::copy_chunk(connection, table, *context.guard, *chunk,
+                              [&](pg::Connection& session, std::int64_t count) {
+                                insert_chunk(session, context.record.name,
+                                             table.target.ordinal, *chunk,
+                                             count);
+                              });
+    });
     const auto took =
         std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
     chunker.took(*chunk, rows, took);
@@ -97,7 +100,8 @@ bool copy_and_settle(Context& context) {
     }
     pg::Connection connection = context.open_data("settle", context.stop);
     const refresh::RoundResult settled =
-        context.make_rounds().settle(connection);
+        pg::retried(connection, "settling",
+                    [&] { return context.make_rounds().settle(connection); });
     log::info("refresh", "settled", "keys={} rows={} took_ms={}", settled.keys,
               settled.rows, settled.took.count());
     return true;

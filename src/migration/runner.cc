@@ -391,25 +391,23 @@ void Runner::Impl::note_verified(bool verified) {
 }
 
 void Runner::Impl::verify() {
-  std::vector<std::string> differences;
+  PassResult result;
   for (int pass = 1; pass <= kPassesMax; ++pass) {
-    differences = verify_tables(context_);
-    if (differences.empty()) return note_verified(true);
+    result = verify_tables(context_);
+    if (result.differences == 0) return note_verified(true);
     // Before anything else: whoever resumes must not take it for verified.
     if (context_.record.verified) note_verified(false);
-    const std::size_t count = differences.size();
-    constexpr std::size_t kShown = 20;
-    if (differences.size() > kShown) differences.resize(kShown);
     log::warn("verify", "rows differed that were not dirty, refreshing them",
-              "count={} expected={}", count, differences_expected_);
-    for (const std::string& difference : differences) {
+              "count={} expected={}", result.differences,
+              differences_expected_);
+    for (const std::string& difference : result.shown) {
       context_.event("difference", difference);
     }
     if (std::exchange(differences_expected_, false)) pass = 0;
   }
   throw VerificationFailed(
       fmt::format("rows still differ after {} passes", kPassesMax),
-      std::move(differences));
+      std::move(result.shown));
 }
 
 void Runner::Impl::wait_until_asked() {

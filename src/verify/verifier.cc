@@ -20,6 +20,7 @@ using pg::quote_identifier;
 constexpr milliseconds kRangeTarget{500};
 constexpr std::int64_t kRowsAtFirst = 5000;
 constexpr std::int64_t kRowsMax = 500000;
+constexpr std::size_t kDifferencesKept = 1000;
 constexpr auto kFenceTimeMax = std::chrono::minutes(10);
 
 // "OPERATOR(schema." of the key index's own operators, from that of equality.
@@ -72,7 +73,12 @@ std::uint64_t Pass::rows() const {
 
 bool Pass::finished() const {
   const std::lock_guard lock(mutex_);
-  return all_given_ && under_way_ == 0;
+  return all_given_ && given_back_.empty() && under_way_ == 0;
+}
+
+std::uint64_t Pass::difference_count() const {
+  const std::lock_guard lock(mutex_);
+  return difference_count_;
 }
 
 std::vector<Difference> Pass::take_differences() {
@@ -281,6 +287,40 @@ std::vector<Pass::Suspect> Pass::read_keys(pg::Connection& connection,
   return suspects;
 }
 
+std::optional<Pass::Range> Pass::take_given_back() {
+  std::optional<Range> range;
+  const std::lock_guard lock(mutex_);
+  if (given_back_.empty()) return range;
+  range.emplace(std::move(given_back_.back()));
+  given_back_.pop_back();
+  ++under_way_;
+  return range;
+}
+
+// False: no range was left. One whose transaction failed is handed out again.
+bool Pass::compare_next(pg::Connection& connection, std::uint64_t& rows,
+                        std::vector<Suspect>& suspects) {
+  std::optional<Range> range;
+  try {
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
+    parts_.guard->enter(connection);
+    range = take_given_back();
+    if (!range) range = next_range(connection);
+    if (!range) return false;
+    suspects = compare(connection, *range, rows);
+    transaction.rollback();
+    return true;
+  } catch (const pg::SqlError&) {
+    if (range) {
+      const std::lock_guard lock(mutex_);
+      --under_way_;
+      given_back_.push_back(std::move(*range));
+    }
+    throw;
+  }
+}
+
 bool Pass::verify_next(pg::Connection& connection,
                        const std::function<void(Deadline)>& fence) {
   const auto begin = Clock::now();
@@ -288,15 +328,7 @@ bool Pass::verify_next(pg::Connection& connection,
   const ForgetGate::Verifying gate(*parts_.gate);
   std::uint64_t rows = 0;
   std::vector<Suspect> suspects;
-  {
-    pg::Transaction transaction(connection,
-                                pg::Transaction::Isolation::kRepeatableRead);
-    parts_.guard->enter(connection);
-    const std::optional<Range> range = next_range(connection);
-    if (!range) return false;
-    suspects = compare(connection, *range, rows);
-    transaction.rollback();
-  }
+  if (!compare_next(connection, rows, suspects)) return false;
   std::vector<Difference> differences;
   if (!suspects.empty()) {
     // A change that the snapshot saw was committed before it, so after this
@@ -323,7 +355,11 @@ bool Pass::verify_next(pg::Connection& connection,
   const std::lock_guard lock(mutex_);
   --under_way_;
   rows_ += rows;
-  std::ranges::move(differences, std::back_inserter(differences_));
+  difference_count_ += differences.size();
+  for (Difference& difference : differences) {
+    if (differences_.size() == kDifferencesKept) break;
+    differences_.push_back(std::move(difference));
+  }
   if (took.count() > 0) {
     rows_per_range_ = std::clamp(
         std::min(rows_per_range_ * 2,

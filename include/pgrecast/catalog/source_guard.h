@@ -37,7 +37,8 @@ class SourceGuard {
   // OwnershipLost.
   void prove_ownership(pg::Connection& connection) const;
 
-  // Throws OwnershipLost, FingerprintMismatch.
+  // The locks are given 10 s, and so is what the transaction locks later.
+  // Throws OwnershipLost, FingerprintMismatch, SqlError (see pg::retried).
   void enter(pg::Connection& connection) const;
 
   // The same without locking: the caller holds stronger locks.

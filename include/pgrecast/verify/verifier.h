@@ -52,13 +52,16 @@ class Pass {
   // as in refresh::Rounds, on another session. False when there was none left.
   //
   // Throws what the sessions throw, OwnershipLost,
-  // catalog::FingerprintMismatch; the range then counts as not verified, and
-  // the pass as failed.
+  // catalog::FingerprintMismatch. After an SqlError the range is handed out
+  // again, so that the same may be asked once more (pg::retried).
   bool verify_next(pg::Connection& connection,
                    const std::function<void(Deadline)>& fence);
 
   std::uint64_t rows() const;
   bool finished() const;  // every range was handed out and verified
+  // How many differences were found, and the first thousand of them: a repair
+  // may find as many as there are rows.
+  std::uint64_t difference_count() const;
   std::vector<Difference> take_differences();
 
  private:
@@ -73,7 +76,10 @@ class Pass {
     bool can_be_dirty = true;
   };
 
+  std::optional<Range> take_given_back();
   std::optional<Range> next_range(pg::Connection& connection);
+  bool compare_next(pg::Connection& connection, std::uint64_t& rows,
+                    std::vector<Suspect>& suspects);
   std::vector<Suspect> compare(pg::Connection& connection, const Range& range,
                                std::uint64_t& rows);
   std::vector<Suspect> read_keys(pg::Connection& connection,
@@ -88,9 +94,11 @@ class Pass {
   mutable std::mutex mutex_;
   std::optional<std::vector<std::string>> at_;  // where the next range begins
   bool all_given_ = false;
+  std::vector<Range> given_back_;
   int under_way_ = 0;
   std::int64_t rows_per_range_;
   std::uint64_t rows_ = 0;
+  std::uint64_t difference_count_ = 0;
   std::vector<Difference> differences_;
 };
 
