@@ -282,8 +282,13 @@ void cut_over(Context& context) {
     exchange::Attempt result;
     result.reason = reason;
     if (reason.empty()) {
-      catch_up(context, true);
-      result = attempt(context, connection, rounds);
+      if (catch_up(context, true)) {
+        result = attempt(context, connection, rounds);
+      } else {
+        result.reason =
+            "so many rows changed while older snapshots were waited for that a "
+            "snapshot of now could see the new table without some of them";
+      }
     }
     context.progress->update([&](ProgressData& data) {
       data.cutover_attempts = count;
