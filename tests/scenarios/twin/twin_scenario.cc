@@ -102,7 +102,7 @@ void TwinScenario::expect_same_as_twin(Session& owner) const {
   EXPECT_EQ(indexes_of(owner, schema_->table()), schema_->expected_indexes());
 }
 
-bool TwinScenario::migrate(const TwinLoad& load) {
+bool TwinScenario::migrate(TwinLoad& load) {
   const Deadline deadline = Deadline::in(kScenarioPatience);
   std::string output;
   while (!deadline.passed()) {
@@ -178,8 +178,14 @@ bool TwinScenario::may_run_again(int exit_code) {
   }
 }
 
-void TwinScenario::cut_over_when_ready(Program& program, const TwinLoad& load) {
+void TwinScenario::cut_over_when_ready(Program& program, TwinLoad& load) {
   program.wait_for_output("phase=ready", Deadline::in(kScenarioPatience));
+  if (options_.large_when_ready) {
+    EXPECT_TRUE(load.run_large(Deadline::in(kScenarioPatience)))
+        << load.statistics().text();
+    program.wait_for_output("round done.*kind=loose",
+                            Deadline::in(kScenarioPatience));
+  }
   EXPECT_TRUE(load.wait_for_commits(options_.commits_when_ready,
                                     Deadline::in(kPatience)))
       << load.statistics().text();
@@ -192,7 +198,8 @@ Program TwinScenario::start() const {
                   "--yes", "--workers", std::to_string(options_.workers),
                   "--cutover",
                   options_.commits_when_ready > 0 ? "manual" : "auto",
-                  "--progress", "none", "--log-format", "text"});
+                  "--progress", "none", "--log-format", "text", "--log-level",
+                  options_.large_when_ready ? "debug" : "info"});
 }
 
 int TwinScenario::command(const std::string& name) const {

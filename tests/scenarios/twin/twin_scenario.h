@@ -21,6 +21,9 @@ struct TwinScenarioOptions {
   // Commits of the load that the migration stays ready for, before it is told
   // to cut over: rounds under load. 0: it cuts over by itself.
   long commits_when_ready = 0;
+  // Lets the large transactions of the load run when it is ready, and expects
+  // rounds of several transactions: more is dirty then than one may hold.
+  bool large_when_ready = false;
   // How often pgrecast is killed (-9), at random moments, and run again.
   int kills = 0;
   // How often the server is killed or restarted. Needs a cluster of its own.
@@ -47,9 +50,9 @@ class TwinScenario {
 
  private:
   // True when pgrecast has said that it is done.
-  bool migrate(const TwinLoad& load);
+  bool migrate(TwinLoad& load);
   std::optional<int> run_for_a_while(Program& program);
-  void cut_over_when_ready(Program& program, const TwinLoad& load);
+  void cut_over_when_ready(Program& program, TwinLoad& load);
   void restart_server();
   bool may_run_again(int exit_code);
   Program start() const;

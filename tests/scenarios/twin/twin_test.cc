@@ -45,6 +45,22 @@ TEST_F(Twin, HotTableIsWhatTheScriptSaysAfterManyRounds) {
   run(options);
 }
 
+// More keys are dirty than one transaction may hold: the rounds are many short
+// ones then, while the writers write.
+TEST_F(Twin, LargeTransactionsWhileReadyLoseNothing) {
+  TwinScenarioOptions options;
+  options.schema.seed = twin_seed(6);
+  options.schema.identity = Identity::kPrimaryKey;
+  options.rows = 140'000;
+  options.load.large_transactions = 2;
+  options.load.large_when_told = true;
+  options.large_when_ready = true;
+  options.commits_when_ready = 200;
+  options.cutover_may_fail = true;
+
+  run(options);
+}
+
 TEST_F(Twin, StalledSynchronousStandbyLosesNothing) {
   TwinScenarioOptions options = hot(3);
   options.commits_when_ready = 200;

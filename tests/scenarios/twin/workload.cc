@@ -23,6 +23,7 @@ constexpr int kFirstSpareId = kFirstPrivateId + 1'000;
 constexpr std::size_t kComplaintsMax = 10;
 // A server that starts refuses sessions for a while.
 constexpr milliseconds kReconnectPause{50};
+constexpr milliseconds kLookAgain{20};
 
 struct ResultCloser {
   void operator()(PGresult* result) const noexcept { PQclear(result); }
@@ -240,6 +241,10 @@ class TwinWriter {
 
   void large(const std::stop_token& stop) {
     pause(stop, milliseconds(random_.between(300, 1'500)));
+    while (options_.large_when_told && !load_.large_begun_ &&
+           !stop.stop_requested()) {
+      pause(stop, kLookAgain);
+    }
     if (stop.stop_requested()) return;
     began_ = Clock::now();
     expect_ok(run(conn(), fmt::format("BEGIN; SELECT pg_advisory_xact_lock({}, "
@@ -356,6 +361,7 @@ class TwinWriter {
     LoadStatistics& statistics = load_.statistics_;
     (commit ? statistics.commits : statistics.rollbacks) += 1;
     if (commit && new_shape_) ++statistics.commits_in_new_shape;
+    if (commit && kind_ == Kind::kLarge) ++statistics.large_commits;
     milliseconds& longest =
         statistics.latency_max[static_cast<std::size_t>(index_)];
     longest = std::max(longest, latency);
@@ -560,6 +566,14 @@ bool TwinLoad::wait_for_commits(long count, Deadline deadline) const {
   const long enough = statistics_.commits + count;
   return statistics_changed_.wait_until(
       lock, deadline.at(), [&] { return statistics_.commits >= enough; });
+}
+
+bool TwinLoad::run_large(Deadline deadline) {
+  large_begun_ = true;
+  std::unique_lock lock(statistics_mutex_);
+  return statistics_changed_.wait_until(lock, deadline.at(), [&] {
+    return statistics_.large_commits >= options_.large_transactions;
+  });
 }
 
 bool TwinLoad::wait_for_commits_in_new_shape(long count,

@@ -27,6 +27,8 @@ struct LoadOptions {
   // Transactions that change every second row, by a writer of their own, one
   // after the other. (Half of 200,000 rows: the 100,000 asked for.)
   int large_transactions = 0;
+  // Whether they wait for TwinLoad::begin_large().
+  bool large_when_told = false;
   // A writer's pause between two transactions, at most.
   milliseconds think_time_max{0};
   // Whether the server may end sessions: then a writer connects again, and
@@ -38,6 +40,7 @@ struct LoadOptions {
 struct LoadStatistics {
   long commits = 0;
   long commits_in_new_shape = 0;
+  long large_commits = 0;
   long rollbacks = 0;          // by choice
   long unique_violations = 0;  // in savepoints, on the table and its twin alike
   long connections_lost = 0;
@@ -83,7 +86,10 @@ class TwinLoad {
 
   // Whether `count` more transactions are committed before the deadline.
   bool wait_for_commits(long count, Deadline deadline) const;
-  // The same, of transactions on the table's new shape.
+  // Lets the large transactions begin, and returns when they are committed:
+  // false at the deadline.
+  bool run_large(Deadline deadline);
+  // As wait_for_commits(), of transactions on the table's new shape.
   bool wait_for_commits_in_new_shape(long count, Deadline deadline) const;
 
  private:
@@ -99,6 +105,7 @@ class TwinLoad {
   const TwinSchema& schema_;
   const LoadOptions options_;
   NewShape new_shape_;
+  std::atomic<bool> large_begun_ = false;
   mutable std::mutex statistics_mutex_;
   mutable std::condition_variable statistics_changed_;
   LoadStatistics statistics_;          // guarded by statistics_mutex_
