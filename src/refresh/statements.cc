@@ -1,5 +1,6 @@
 #include "pgrecast/refresh/statements.h"
 
+#include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/quote.h"
 
@@ -38,7 +39,7 @@ std::string source_match(const catalog::Key& key) {
     const std::string name = quote_identifier(column.name);
     conditions.push_back(
         fmt::format("found.{0} {1} keys.{0}", name, column.equals));
-    if (!column.one_form) {
+    if (!column.one_form && !rule_on("any_form")) {
       conditions.push_back(fmt::format(
           "pg_catalog.record_image_eq(ROW(found.{0}), ROW(keys.{0}))", name));
     }
@@ -71,6 +72,22 @@ std::string ctids(const std::string& keys, const std::string& table,
       keys, table, match);
 }
 
+// Whether the shadow lacks a source's row: it may have it from another form of
+// its key, in an earlier batch. OFFSET 0 as above.
+std::string not_there(const plan::MigratedTable& table) {
+  const plan::SelectList& select = table.target.select;
+  const std::vector<std::string> values =
+      select.key_expressions(select.alias());
+  std::vector<std::string> conditions;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    conditions.push_back(fmt::format(
+        "there.{} {} {}", quote_identifier(table.target.shadow_key[i]),
+        table.source.key.value().columns[i].equals, values[i]));
+  }
+  return fmt::format("NOT EXISTS (SELECT FROM {} AS there WHERE {} OFFSET 0)",
+                     table.target.shadow.quoted(), join(conditions, " AND "));
+}
+
 }  // namespace
 
 Statements::Statements(const plan::MigratedTable& table) {
@@ -86,11 +103,15 @@ Statements::Statements(const plan::MigratedTable& table) {
       "${}::pg_catalog.tid AND gone.ctid < ${}::pg_catalog.tid",
       shadow, keys, shadow_match(table, "gone"), key.columns.size() + 1,
       key.columns.size() + 2);
+  std::string wanted =
+      fmt::format("{}.ctid = {}", target.select.alias(),
+                  ctids(keys, target.source.quoted(), source_match(key)));
+  if (!key.one_form() && rule_on("any_form")) {
+    wanted += " AND " + not_there(table);
+  }
   insert_keys_ =
       fmt::format("INSERT INTO {} {} {}", shadow, target.select.insert_target(),
-                  target.select.rows(fmt::format(
-                      "{}.ctid = {}", target.select.alias(),
-                      ctids(keys, target.source.quoted(), source_match(key)))));
+                  target.select.rows(wanted));
   empty_shadow_ = fmt::format("TRUNCATE ONLY {}", shadow);
 }
 

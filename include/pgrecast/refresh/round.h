@@ -67,7 +67,9 @@ class Rounds {
 
   // Before there is an index: takes every row whose key is dirty off the
   // shadows, pass by pass, and puts in one of each. Afterwards every key stands
-  // at most once. To be begun again from the start after a crash.
+  // at most once. Rows whose key has several forms are only taken off, and stay
+  // dirty: rounds put them in, by the key's index. To be begun again from the
+  // start after a crash.
   RoundResult settle(pg::Connection& connection);
 
   // Under the exchange's locks, in its transaction: refreshes what is dirty

@@ -7,7 +7,10 @@
 
 // The statements by which the shadow's rows of some keys are made equal to the
 // source's. Their parameters are KeyBatch::params(). Keys are compared by the
-// server, with the key index's own operators: '1.0' and '1.00' may be one key.
+// server, with the key index's own operators: '1.0' and '1.00' may be one key,
+// and each of them refreshes the row, in whatever form the row has its key. So
+// no row depends on which of its key's forms are dirty, nor on a text that
+// gives the very same bytes back (NaN does not).
 namespace pgrecast::refresh {
 
 class Statements {
@@ -23,9 +26,10 @@ class Statements {
     return delete_keys_in_blocks_;
   }
 
-  // Puts in the keys' rows as the source has them, by its key index. A row is
-  // put in once, even where several of the keys are equal to its own: by the
-  // one that is written as the row writes it, which is dirty too or will be.
+  // Puts in the keys' rows as the source has them, by its key index. Of a key
+  // that has several forms, only the rows that the shadow lacks, which its own
+  // key index tells: an earlier batch may have had another form. The keys' rows
+  // must have been deleted before.
   const std::string& insert_keys() const { return insert_keys_; }
 
   const std::string& empty_shadow() const { return empty_shadow_; }

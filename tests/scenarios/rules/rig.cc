@@ -147,8 +147,8 @@ void Rig::copy() {
   }
 }
 
-refresh::RoundResult Rig::settle() {
-  return rounds(kKeysPerBatch).settle(data());
+refresh::RoundResult Rig::settle(std::size_t keys_per_batch) {
+  return rounds(keys_per_batch).settle(data());
 }
 
 void Rig::index() {
@@ -195,13 +195,24 @@ verify::Pass Rig::pass(std::size_t table) {
                        .guard = &*guard_});
 }
 
+std::string Rig::encoded(std::size_t table,
+                         const std::vector<std::string>& key) const {
+  const std::vector<std::string_view> texts(key.begin(), key.end());
+  std::string bytes;
+  codecs_.at(table).encode(texts, bytes);
+  return bytes;
+}
+
 bool Rig::is_dirty(std::size_t table,
                    const std::vector<std::string>& key) const {
-  const std::vector<std::string_view> texts(key.begin(), key.end());
-  std::string encoded;
-  codecs_.at(table).encode(texts, encoded);
-  return buffer_->is_dirty(tables_.at(table).target.ordinal, encoded)
+  return buffer_
+      ->is_dirty(tables_.at(table).target.ordinal, encoded(table, key))
       .has_value();
+}
+
+void Rig::mark_dirty(std::size_t table, const std::vector<std::string>& key) {
+  buffer_->note_dirty(tables_.at(table).target.ordinal, encoded(table, key),
+                      Xid64{});
 }
 
 pid_t Rig::wal_sender() const {

@@ -38,6 +38,8 @@ namespace pgrecast::test {
 // removes everything else. Use from one thread, but for what says otherwise.
 class Rig {
  public:
+  static constexpr std::size_t kKeysPerBatch = 20000;
+
   // `script` names sources that exist.
   Rig(Database& database, const std::string& script);
   Rig(const Rig&) = delete;
@@ -47,7 +49,7 @@ class Rig {
   // Blocks [first, end) of a source, in one transaction.
   void copy_blocks(std::size_t table, std::int64_t first, std::int64_t end);
   void copy();  // all of all
-  refresh::RoundResult settle();
+  refresh::RoundResult settle(std::size_t keys_per_batch = kKeysPerBatch);
   void index();  // every index and constraint
   // All three: the state in which rounds begin.
   void build() {
@@ -75,6 +77,8 @@ class Rig {
 
   // Whether a key, as the server prints its columns, is dirty. Any thread.
   bool is_dirty(std::size_t table, const std::vector<std::string>& key) const;
+  // As verification does it.
+  void mark_dirty(std::size_t table, const std::vector<std::string>& key);
   ForgetGate& gate() { return gate_; }
 
   const plan::MigratedTable& table(std::size_t index) const {
@@ -88,8 +92,8 @@ class Rig {
   pid_t wal_sender() const;
 
  private:
-  static constexpr std::size_t kKeysPerBatch = 20000;
-
+  std::string encoded(std::size_t table,
+                      const std::vector<std::string>& key) const;
   void make_shadows(const std::string& text);
   void load_tables();
   void start_receiver();

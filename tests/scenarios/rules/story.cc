@@ -27,12 +27,14 @@ void Held::release() {
   owner_.exec("SELECT pg_advisory_unlock(4711)");
 }
 
+int Held::count() {
+  return std::stoi(owner_.query_value(
+      "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
+      "objid = 4711 AND NOT granted"));
+}
+
 void Held::wait_until_held(int sessions) {
-  const bool held = eventually([&] {
-    return std::stoi(owner_.query_value(
-               "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
-               "objid = 4711 AND NOT granted")) >= sessions;
-  });
+  const bool held = eventually([&] { return count() >= sessions; });
   if (!held) throw std::runtime_error("no statement came to be held");
 }
 

@@ -23,6 +23,7 @@ class Held {
 
   void hold();
   void release();
+  int count();  // of sessions that wait
   // Returns when `sessions` sessions wait.
   void wait_until_held(int sessions = 1);
 
