@@ -4,6 +4,7 @@
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
 
 #include "context.h"
 
@@ -37,15 +38,9 @@ void build(const Context& context, pg::Connection& connection,
   try {
     pg::Transaction transaction(connection);
     owner.prove_ownership(connection);
-    if (!job.index->create.empty()) {
-      connection.exec(job.index->create, {}, Deadline::never());
-    }
-    if (job.index->constraint) {
-      connection.exec(*job.index->constraint, {}, Deadline::never());
-    }
-    for (const std::string& statement : job.index->then) {
-      connection.exec(statement, {}, Deadline::never());
-    }
+    connection.exec(job.index->create.empty() ? job.index->constraint.value()
+                                              : job.index->create,
+                    {}, Deadline::never());
     PGRECAST_SYNC_POINT("index:before_commit");
     transaction.commit();
   } catch (const pg::SqlError& error) {
@@ -59,6 +54,33 @@ void build(const Context& context, pg::Connection& connection,
       "migration", "index built", "table={} index={} took_ms={}",
       job.table->target.source.display(), job.index->name,
       std::chrono::duration_cast<milliseconds>(Clock::now() - begin).count());
+}
+
+// What makes the index a constraint's, comments and marks. One index after the
+// other: each of these statements needs a stronger lock than the one by which
+// indexes are built side by side, and two that build and then ask for more
+// would deadlock. Takes no time, and does no harm when it is repeated.
+void complete(const Context& context, pg::Connection& connection,
+              const IndexJob& job) {
+  const catalog::SourceGuard owner(
+      ownership_query(context.record.name, context.epoch));
+  pg::Transaction transaction(connection);
+  owner.prove_ownership(connection);
+  const bool is_constraint =
+      !connection
+           .exec(
+               "SELECT FROM pg_catalog.pg_constraint WHERE conindid = "
+               "$1::pg_catalog.regclass AND contype IN ('p', 'u', 'x')",
+               {pg::quote_qualified(job.table->target.shadow.schema,
+                                    job.index->name)})
+           .empty();
+  if (job.index->constraint && !is_constraint) {
+    connection.exec(*job.index->constraint, {}, Deadline::never());
+  }
+  for (const std::string& statement : job.index->then) {
+    connection.exec(statement, {}, Deadline::never());
+  }
+  transaction.commit();
 }
 
 void build_side_by_side(Context& context, std::vector<IndexJob> jobs) {
@@ -92,6 +114,7 @@ void build_indexes(Context& context) {
   for (const plan::MigratedTable& table : context.tables) {
     const IndexJob key{.table = &table, .index = &table.target.key_index};
     if (!is_built(connection, key)) build(context, connection, key);
+    complete(context, connection, key);
   }
   // The state is exact from here until the first round afterwards, so no
   // constraint that holds on the sources can fail.
@@ -115,6 +138,11 @@ void build_indexes(Context& context) {
   }
   std::ranges::reverse(jobs);  // taken from the back
   build_side_by_side(context, std::move(jobs));
+  for (const plan::MigratedTable& table : context.tables) {
+    for (const plan::ShadowIndex& index : table.target.indexes) {
+      complete(context, connection, {.table = &table, .index = &index});
+    }
+  }
   // The new table must not be slow on its first day: index-only scans need the
   // visibility map, and the planner statistics.
   for (const plan::MigratedTable& table : context.tables) {

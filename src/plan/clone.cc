@@ -65,6 +65,24 @@ WHERE d1.refobjid = $1::pg_catalog.oid AND d1.deptype = 'i'
   AND d1.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND s1.relname <> s2.relname)sql";
 
+// LIKE .. INCLUDING IDENTITY makes bigint sequences that end where the source's
+// do. As the source has it, ALTER COLUMN .. TYPE widens it as by hand.
+constexpr const char* kIdentityTypes = R"sql(
+SELECT pg_catalog.format('ALTER SEQUENCE %s AS %s',
+         d2.objid::pg_catalog.regclass, pg_catalog.format_type(q1.seqtypid, -1))
+FROM pg_catalog.pg_depend d1
+JOIN pg_catalog.pg_sequence q1 ON q1.seqrelid = d1.objid
+JOIN pg_catalog.pg_attribute a1 ON a1.attrelid = d1.refobjid AND a1.attnum = d1.refobjsubid
+JOIN pg_catalog.pg_attribute a2 ON a2.attrelid = $2::pg_catalog.regclass AND a2.attname = a1.attname
+JOIN pg_catalog.pg_depend d2 ON d2.refobjid = a2.attrelid AND d2.refobjsubid = a2.attnum
+  AND d2.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d2.deptype = 'i'
+  AND d2.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_sequence q2 ON q2.seqrelid = d2.objid
+WHERE d1.refobjid = $1::pg_catalog.oid AND d1.deptype = 'i'
+  AND d1.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d1.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND q1.seqtypid <> q2.seqtypid)sql";
+
 constexpr const char* kChecks = R"sql(
 SELECT pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text,
          conname, pg_catalog.pg_get_constraintdef(oid))
@@ -205,6 +223,7 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
       storage_clauses(connection, source.oid)));
   const std::vector<pg::Param> both = {source.oid, shadow.quoted()};
   exec_each(connection, kIdentityNames, both);
+  exec_each(connection, kIdentityTypes, both);
   exec_each(connection, kChecks, both);
   exec_each(connection, kColumnOptions, both);
   for (const ShadowIndex& index :

@@ -9,10 +9,12 @@
 #include "pgrecast/plan/fold.h"
 
 #include "foreign_keys.h"
+#include "sequences.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -315,11 +317,15 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
   try {
     const std::vector<FoldTable> tables = fold_into(connection, script, plan);
     std::vector<Refusal> refusals = foreign_key_problems(connection, tables);
-    for (const FoldTable& table : tables) {
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      const FoldTable& table = tables[i];
       const catalog::Oid oid =
           catalog::find_relation(connection, table.shadow.schema,
                                  table.shadow.name)
               .value();
+      std::ranges::move(
+          narrow_sequences(connection, table.source, oid, plan.targets[i]),
+          std::back_inserter(plan.warnings));
       append(refusals, catalog::dependents_on_changed_columns(
                            connection, table.source.oid, oid));
       strip_indexes(connection, oid, table.shadow);

@@ -1,0 +1,70 @@
+#include "sequences.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pgrecast::plan {
+namespace {
+
+// sequence, its type, its last value, column; the narrow ones only.
+constexpr const char* kNarrow = R"sql(
+SELECT pg_catalog.format('%I.%I', n.nspname, s.relname), q.seqtypid,
+       pg_catalog.format_type(q.seqtypid, -1), q.seqmax, a.attname
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
+JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = $1::pg_catalog.oid AND d.deptype = 'a'
+  AND q.seqtypid IN ('pg_catalog.int2'::pg_catalog.regtype,
+                     'pg_catalog.int4'::pg_catalog.regtype)
+ORDER BY 1)sql";
+
+constexpr catalog::Oid kInt8 = 20;
+constexpr catalog::Oid kInt2 = 21;
+constexpr catalog::Oid kInt4 = 23;
+constexpr catalog::Oid kNumeric = 1700;
+
+bool holds_more(catalog::Oid column, catalog::Oid sequence) {
+  if (column == kInt8 || column == kNumeric) return true;
+  return column == kInt4 && sequence == kInt2;
+}
+
+}  // namespace
+
+std::vector<std::string> narrow_sequences(pg::Connection& connection,
+                                          const catalog::Table& source,
+                                          catalog::Oid clone,
+                                          const TableTarget& target) {
+  std::vector<std::string> lines;
+  const pg::Result narrow = connection.exec(kNarrow, {source.oid});
+  if (narrow.empty()) return lines;
+  const auto columns = catalog::read_columns(connection, clone);
+  for (int row = 0; row < narrow.rows(); ++row) {
+    const std::string before(narrow.text(row, 4));
+    const auto renamed = target.renamed.find(before);
+    const auto column = std::ranges::find(
+        columns, renamed == target.renamed.end() ? before : renamed->second,
+        &catalog::Column::name);
+    if (column == columns.end()) continue;
+    const catalog::Column* old = source.column(before);
+    // What was so before is not the script's affair.
+    if (old != nullptr && old->type_oid == column->type_oid) continue;
+    if (!holds_more(column->base_type_oid,
+                    narrow.number<catalog::Oid>(row, 1))) {
+      continue;
+    }
+    lines.push_back(fmt::format(
+        "{}.{} becomes {}, but sequence {}, which fills it, stays {} and ends "
+        "at {}, as it would by hand: ALTER SEQUENCE {} AS bigint",
+        source.name.display(), column->name, column->type, narrow.text(row, 0),
+        narrow.text(row, 2), narrow.text(row, 3), narrow.text(row, 0)));
+  }
+  return lines;
+}
+
+}  // namespace pgrecast::plan

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/target.h"
+
+#include <string>
+#include <vector>
+
+namespace pgrecast::plan {
+
+// A line for each sequence of the source that ends before the column does which
+// it fills: ALTER TABLE .. TYPE widens an identity's sequence, and not that of
+// a serial column, here as by hand. Whoever makes the column a bigint since the
+// numbers run out, would find out on the day when they do.
+std::vector<std::string> narrow_sequences(pg::Connection& connection,
+                                          const catalog::Table& source,
+                                          catalog::Oid clone,
+                                          const TableTarget& target);
+
+}  // namespace pgrecast::plan
