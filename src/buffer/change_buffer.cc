@@ -549,7 +549,7 @@ ChangeBuffer ChangeBuffer::open(const fs::path& path,
 
 void ChangeBuffer::destroy(const fs::path& path) {
   std::error_code error;
-  if (!fs::exists(path, error) || fs::is_empty(path, error)) return;
+  if (!fs::exists(path, error) || buffer::remove_unfinished(path)) return;
   if (!fs::exists(path / "identity", error)) {
     throw StorageError(fmt::format(
         "{} is no change buffer's folder: nothing was removed", path.string()));

@@ -3,6 +3,7 @@
 #include "pgrecast/base/assert.h"
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 
 #include <fmt/format.h>
@@ -197,6 +198,7 @@ void make_folder(const fs::path& folder, const BufferIdentity& identity) {
     if (::chmod(folder.c_str(), kFolderMode) != 0) failed(folder, "protect");
   }
   write_durably(unfinished_path(folder), text);
+  PGRECAST_SYNC_POINT("buffer:folder_unfinished");
   if (::rename(unfinished_path(folder).c_str(),
                identity_path(folder).c_str()) != 0) {
     failed(identity_path(folder), "name");
@@ -251,10 +253,20 @@ void check_identity(const fs::path& folder, const BufferIdentity& found,
                                 folder.string(), join(differences, "; ")));
 }
 
+bool remove_unfinished(const fs::path& folder) {
+  if (holds_something(folder)) return false;
+  if (::unlink(unfinished_path(folder).c_str()) != 0 && errno != ENOENT) {
+    failed(unfinished_path(folder), "remove");
+  }
+  if (::rmdir(folder.c_str()) != 0) failed(folder, "remove");
+  return true;
+}
+
 void remove_folder(const fs::path& folder) {
   if (::unlink(identity_path(folder).c_str()) != 0) {
     failed(identity_path(folder), "remove");
   }
+  PGRECAST_SYNC_POINT("buffer:identity_removed");
   if (::rmdir(folder.c_str()) == 0) return;
   if (errno != ENOTEMPTY && errno != EEXIST) failed(folder, "remove");
   log::warn("buffer", "folder kept, files in it are not ours", "path={}",

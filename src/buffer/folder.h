@@ -42,6 +42,11 @@ void check_identity(const std::filesystem::path& folder,
                     const BufferIdentity& found,
                     const BufferIdentity& expected);
 
+// Removes the folder if it holds no more than what a crash leaves within
+// make_folder() or remove_folder(): nothing, or an identity without its name.
+// False: it holds something else, and stays.
+bool remove_unfinished(const std::filesystem::path& folder);
+
 // Removes the identity, then the folder unless something else is in it.
 void remove_folder(const std::filesystem::path& folder);
 

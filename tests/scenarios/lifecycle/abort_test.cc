@@ -68,10 +68,10 @@ TEST_P(AbortAfterCrash, LeavesNothing) {
 INSTANTIATE_TEST_SUITE_P(
     EachPhase, AbortAfterCrash,
     ::testing::Values("prepare:shadows", "prepare:publication", "prepare:slot",
-                      "prepare:buffer", "prepare:x0", "copy:after_commit",
-                      "settle:deleted", "index:before_commit",
-                      "round:after_commit", "cutover:locked",
-                      "exchange:before_commit"),
+                      "buffer:folder_unfinished", "prepare:buffer",
+                      "prepare:x0", "copy:after_commit", "settle:deleted",
+                      "index:before_commit", "round:after_commit",
+                      "cutover:locked", "exchange:before_commit"),
     plain);
 
 class AbortItselfKilled : public AbortTest,
@@ -92,8 +92,9 @@ TEST_P(AbortItselfKilled, IsDoneByTheSecond) {
 
 INSTANTIATE_TEST_SUITE_P(EachStep, AbortItselfKilled,
                          ::testing::Values("cleanup:publication",
-                                           "cleanup:slot", "cleanup:buffer",
-                                           "cleanup:schema"),
+                                           "cleanup:slot",
+                                           "buffer:identity_removed",
+                                           "cleanup:buffer", "cleanup:schema"),
                          plain);
 
 // An abort that was begun is not resumed by accident: what it removed is made

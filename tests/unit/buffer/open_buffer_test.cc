@@ -148,6 +148,19 @@ TEST_F(OpenBufferTest, DestroyLeavesWhatIsNotOurs) {
   EXPECT_FALSE(fs::exists(path() / "identity"));
 }
 
+// What a crash leaves before the identity has its name, or after it is gone:
+// no run and no abort got past it.
+TEST_F(OpenBufferTest, DestroyRemovesAFolderThatWasNeverFinished) {
+  fs::create_directory(path());
+  std::ofstream(path() / "identity.new") << "pgrecast change bu";
+  ChangeBuffer::destroy(path());
+  EXPECT_FALSE(fs::exists(path()));
+
+  fs::create_directory(path());
+  ChangeBuffer::destroy(path());
+  EXPECT_FALSE(fs::exists(path()));
+}
+
 TEST_F(OpenBufferTest, DestroyRefusesAFolderThatIsNoBuffer) {
   fs::create_directory(path());
   std::ofstream(path() / "notes") << "mine";
