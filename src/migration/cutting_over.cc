@@ -42,7 +42,9 @@ std::vector<SnapshotHolder> snapshot_holders(pg::Connection& connection,
       "   a.pid, COALESCE(NULLIF(a.application_name, ''), 'unnamed'), a.state,"
       "   pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - "
       "a.xact_start)),"
-      "  COALESCE(a.state, '') LIKE 'idle%', a.backend_xmin::pg_catalog.text"
+      // Of whom we may not see, the worst is assumed.
+      "  COALESCE(a.state, 'idle') LIKE 'idle%', "
+      "a.backend_xmin::pg_catalog.text"
       " FROM pg_catalog.pg_stat_activity a"
       " JOIN pg_catalog.pg_locks l ON l.pid = a.pid"
       "  AND l.locktype = 'virtualxid' AND l.granted AND l.mode = "
@@ -50,8 +52,9 @@ std::vector<SnapshotHolder> snapshot_holders(pg::Connection& connection,
       " WHERE a.datname = pg_catalog.current_database()"
       "  AND a.backend_xmin IS NOT NULL AND a.pid <> "
       "pg_catalog.pg_backend_pid()"
-      "  AND a.backend_type NOT IN ('autovacuum worker', 'walsender')"
-      "  AND NOT pg_catalog.starts_with(a.application_name, $1)",
+      "  AND COALESCE(a.backend_type, '') NOT IN ('autovacuum worker',"
+      "    'walsender')"
+      "  AND NOT pg_catalog.starts_with(COALESCE(a.application_name, ''), $1)",
       {application});
   const pg::Result now = connection.exec(
       "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
