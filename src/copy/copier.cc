@@ -9,8 +9,6 @@
 namespace pgrecast::copy {
 namespace {
 
-constexpr std::size_t kKeysShown = 10;
-
 std::string insert_statement(const plan::MigratedTable& table,
                              const std::string& condition) {
   const plan::TableTarget& target = table.target;
@@ -26,37 +24,18 @@ std::string blocks_condition(const plan::MigratedTable& table,
                      table.target.select.alias(), blocks.first, blocks.end);
 }
 
-// Whether these rows are taken; leaves nothing behind.
-bool is_taken(pg::Connection& connection, const std::string& insert) {
-  connection.exec("SAVEPOINT attempt");
-  bool taken = true;
-  try {
-    connection.exec(insert);
-  } catch (const pg::SqlError& error) {
-    if (!error.blames_data()) throw;
-    taken = false;
-  }
-  connection.exec("ROLLBACK TO SAVEPOINT attempt");
-  connection.exec("RELEASE SAVEPOINT attempt");
-  return taken;
-}
-
 void find_in_block(pg::Connection& connection, const plan::MigratedTable& table,
                    std::int64_t block, std::vector<std::string>& keys) {
-  std::vector<std::string> columns;
-  for (const catalog::KeyColumn& column : table.source.key.value().columns) {
-    columns.push_back(pg::quote_identifier(column.name) + "::pg_catalog.text");
-  }
   const std::string& alias = table.target.select.alias();
-  const pg::Result rows = connection.exec(fmt::format(
-      "SELECT {0}.ctid, pg_catalog.concat_ws(', ', {1}) FROM ONLY {2} AS {0} "
-      "WHERE {3}",
-      alias, join(columns, ", "), table.target.source.quoted(),
-      blocks_condition(table, {.first = block, .end = block + 1})));
-  for (int row = 0; row < rows.rows() && keys.size() < kKeysShown; ++row) {
+  const pg::Result rows = connection.exec(
+      fmt::format("SELECT {0}.ctid, {1} FROM ONLY {2} AS {0} WHERE {3}", alias,
+                  plan::key_shown(table), table.target.source.quoted(),
+                  blocks_condition(table, {.first = block, .end = block + 1})));
+  for (int row = 0; row < rows.rows() && keys.size() < plan::kRejectedKeysShown;
+       ++row) {
     const std::string condition = fmt::format(
         "{}.ctid = {}", alias, pg::quote_literal(rows.text(row, 0)));
-    if (!is_taken(connection, insert_statement(table, condition))) {
+    if (!plan::is_taken(connection, insert_statement(table, condition))) {
       keys.emplace_back(rows.text(row, 1));
     }
   }
@@ -65,9 +44,9 @@ void find_in_block(pg::Connection& connection, const plan::MigratedTable& table,
 // Halves the range until the rows are found. One transaction, rolled back.
 void find_rejected(pg::Connection& connection, const plan::MigratedTable& table,
                    const BlockRange& blocks, std::vector<std::string>& keys) {
-  if (keys.size() >= kKeysShown) return;
+  if (keys.size() >= plan::kRejectedKeysShown) return;
   const auto condition = blocks_condition(table, blocks);
-  if (is_taken(connection, insert_statement(table, condition))) return;
+  if (plan::is_taken(connection, insert_statement(table, condition))) return;
   if (blocks.end - blocks.first <= 1) {
     find_in_block(connection, table, blocks.first, keys);
     return;

@@ -7,11 +7,13 @@
 #include "pgrecast/catalog/dependents.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
 #include "grants.h"
 #include "holders.h"
 #include "inventory_query.h"
+#include "partitions.h"
 
 #include <fmt/format.h>
 
@@ -50,6 +52,7 @@ std::optional<std::string> new_column(const ExchangeTable& table,
 struct Before {
   Inventory source;
   Inventory shadow;
+  Inventory partitions;  // of the shadow
 };
 
 // What the new table must look like, and then, whether it does.
@@ -432,6 +435,11 @@ void Exchange::require_carried() {
     source.name = table.target->source;
     auto refusals = catalog::uncarried_dependents(connection_, source,
                                                   options_.own_publication);
+    if (table.target->partitioned()) {
+      std::ranges::move(
+          plan::unfit_for_partitions(connection_, source, table.shadow_oid),
+          std::back_inserter(refusals));
+    }
     for (Refusal& refusal : refusals) lines.push_back(std::move(refusal.what));
   }
   if (!lines.empty()) {
@@ -455,8 +463,11 @@ Inventory Exchange::inventory(Oid oid) {
 void Exchange::read_before() {
   carried_ = read_carried(connection_, tables_, options_.own_publication);
   for (const ExchangeTable& table : tables_) {
-    before_.push_back(Before{.source = inventory(table.source_oid),
-                             .shadow = inventory(table.shadow_oid)});
+    before_.push_back(
+        Before{.source = inventory(table.source_oid),
+               .shadow = inventory(table.shadow_oid),
+               .partitions = read_partition_facts(connection_, *table.target,
+                                                  table.shadow_oid)});
   }
   state_ = dependents_state(connection_, tables_);
 }
@@ -556,8 +567,10 @@ std::vector<std::string> Exchange::statements() const {
   for (const ExchangeTable& table : tables_) {
     const plan::TableTarget& target = *table.target;
     if (target.key_index_is_ours) {
-      all.push_back("DROP INDEX " + pg::quote_qualified(target.shadow.schema,
-                                                        target.key_index.name));
+      for (const std::string& name : target.key_index_names()) {
+        all.push_back("DROP INDEX " +
+                      pg::quote_qualified(target.shadow.schema, name));
+      }
     }
     add(target.late_constraints);
   }
@@ -570,6 +583,7 @@ std::vector<std::string> Exchange::statements() const {
     all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
                               target.shadow.quoted(),
                               pg::quote_identifier(target.source.schema)));
+    add(move_partitions(target));
   }
   // Before the grants are reset: a foreign key may need the owner's own.
   add(carried_.after);
@@ -612,6 +626,12 @@ void Exchange::prove() {
     const Inventory retired = inventory(tables_[i].source_oid);
     auto found =
         Proof(tables_[i], options_, before_[i], retired, now).differences();
+    std::ranges::move(partition_differences(
+                          *tables_[i].target, before_[i].partitions,
+                          read_partition_facts(connection_, *tables_[i].target,
+                                               tables_[i].shadow_oid),
+                          now),
+                      std::back_inserter(found));
     for (std::string& line : found) {
       lines.push_back(
           fmt::format("{}: {}", tables_[i].target->source.display(), line));

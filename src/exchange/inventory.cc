@@ -112,15 +112,20 @@ SELECT 'policy ' || p.polname, pg_catalog.concat(
          ' -- ', pg_catalog.obj_description(p.oid, 'pg_policy'))
 FROM pg_catalog.pg_policy p WHERE p.polrelid = $1
 UNION ALL
+-- Its columns by name: the server prints them in the table's order.
 SELECT 'statistics ' || n.nspname || '.' || s.stxname,
-       pg_catalog.substr(def.text, pg_catalog.strpos(def.text, s.stxname))
+       s.stxkind::pg_catalog.text || ' ON '
+       || COALESCE((SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attname)
+            FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys)), '')
+       || COALESCE(' ' || pg_catalog.pg_get_statisticsobjdef_expressions(s.oid)
+                            ::pg_catalog.text, '')
        || ' OWNER ' || pg_catalog.pg_get_userbyid(s.stxowner)
        || ' TARGET ' || COALESCE(s.stxstattarget, -1)
        || COALESCE(' -- '
             || pg_catalog.obj_description(s.oid, 'pg_statistic_ext'), '')
 FROM pg_catalog.pg_statistic_ext s
 JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
-CROSS JOIN LATERAL pg_catalog.pg_get_statisticsobjdef(s.oid) AS def(text)
 WHERE s.stxrelid = $1
 UNION ALL
 SELECT 'publication ' || p.pubname, pg_catalog.concat({0}, ' WHERE ', {1})

@@ -378,7 +378,7 @@ std::vector<std::size_t> accept_new_storage(Context& context) {
     // With the new fingerprint or not at all: nobody who resumes may take for
     // copied, or for verified, what lay in the old file.
     if (context.record.phase <= Phase::kSettling) {
-      connection.exec("TRUNCATE ONLY " + table.target.shadow.quoted());
+      connection.exec("TRUNCATE " + table.target.whole_shadow());
       delete_chunks(connection, context.record.name, table.target.ordinal);
       context.blocks[i] = catalog::count_blocks(connection, table.source.oid);
     } else {

@@ -123,14 +123,17 @@ WHERE oid = $1::pg_catalog.oid AND relreplident IN ('f', 'n'))sql";
 // One row an index of table $1, by statements on $2 (quoted): name, whether it
 // is unique or excludes, CREATE INDEX, the constraint, and what follows. The
 // definition that the server prints names the table right behind ON; that part
-// alone is exchanged, and only if it is exactly what it must be.
+// alone is exchanged, and only if it is exactly what it must be. Of a
+// partitioned table it prints ON ONLY, which is left out: the index is made on
+// all leaves. There a constraint cannot use an index that exists.
 constexpr const char* kIndexes = R"sql(
 SELECT ic.relname, i.indisunique OR i.indisexclusion,
-       CASE WHEN con.contype = 'x' OR pg_catalog.to_jsonb(con)->>'conperiod' = 'true' THEN ''
-            WHEN pg_catalog.starts_with(def.text, def.head || def.on_table || ' ')
+       CASE WHEN whole.constraint_makes_it THEN ''
+            WHEN pg_catalog.starts_with(def.text, def.head || def.only || def.on_table || ' ')
             THEN def.head || $2::pg_catalog.text
-                 || pg_catalog.substr(def.text, pg_catalog.length(def.head || def.on_table) + 1) END,
-       CASE WHEN con.contype = 'x' OR pg_catalog.to_jsonb(con)->>'conperiod' = 'true' THEN
+                 || pg_catalog.substr(def.text,
+                      pg_catalog.length(def.head || def.only || def.on_table) + 1) END,
+       CASE WHEN whole.constraint_makes_it THEN
               pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text, con.conname,
                                 pg_catalog.pg_get_constraintdef(con.oid))
             WHEN con.oid IS NOT NULL THEN
@@ -169,7 +172,10 @@ LEFT JOIN pg_catalog.pg_constraint con
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_indexdef(ic.oid) AS text,
   CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END
     || pg_catalog.quote_ident(ic.relname) || ' ON ' AS head,
+  CASE ic.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END AS only,
   pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS on_table) AS def
+CROSS JOIN LATERAL (SELECT con.oid IS NOT NULL AND (ic.relkind = 'I' OR con.contype = 'x'
+  OR pg_catalog.to_jsonb(con)->>'conperiod' = 'true') AS constraint_makes_it) AS whole
 WHERE i.indrelid = $1::pg_catalog.oid
 ORDER BY ic.oid)sql";
 
@@ -234,14 +240,18 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
   }
   exec_each(connection, kComments, both);
   exec_each(connection, kReplicaIdentity, both);
+  own_table(connection, source.owner, shadow);
+}
+
+void own_table(pg::Connection& connection, const std::string& owner,
+               const QualifiedName& shadow) {
   const pg::Result me = connection.exec("SELECT current_user");
-  if (me.text(0, 0) != source.owner) {
-    connection.exec(
-        fmt::format("GRANT USAGE, CREATE ON SCHEMA {0} TO {1}; ALTER TABLE {2} "
-                    "OWNER TO {1}",
-                    pg::quote_identifier(shadow.schema),
-                    pg::quote_identifier(source.owner), shadow.quoted()));
-  }
+  if (me.text(0, 0) == owner) return;
+  connection.exec(
+      fmt::format("GRANT USAGE, CREATE ON SCHEMA {0} TO {1}; ALTER TABLE {2} "
+                  "OWNER TO {1}",
+                  pg::quote_identifier(shadow.schema),
+                  pg::quote_identifier(owner), shadow.quoted()));
 }
 
 ClonedIndexes read_indexes(pg::Connection& connection, Oid shadow_oid,

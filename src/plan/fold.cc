@@ -6,6 +6,7 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "key_conversion.h"
 
@@ -44,6 +45,9 @@ struct Folding {
   std::map<int, std::string> made_anew;
   std::vector<std::pair<int, std::string>> key;  // attnum on the clone, value
   std::vector<std::string> changes;
+  // CREATE TABLE named its whole shape anew; its partitions by name.
+  bool recreated = false;
+  std::set<std::string> partitions;
 };
 
 std::string source_alias(const Folding& folding) {
@@ -112,6 +116,10 @@ class Folder {
   void apply(const script::Statement& statement,
              const script::CreateIndex& body);
   void apply(const script::Statement& statement, const script::DropIndex& body);
+  void apply(const script::Statement& statement,
+             const script::CreateTable& body);
+  void apply(const script::Statement& statement,
+             const script::CreatePartition& body);
 
   Folding& folding_of(const script::Statement& statement,
                       const script::TableName& name);
@@ -133,6 +141,9 @@ class Folder {
   void refuse_foreign_key(const Folding& folding,
                           const script::Subcommand& subcommand);
   std::string expression_text(const script::Expression& expression) const;
+  void follow_names(const script::Statement& statement, Folding& folding);
+  Folding* made_anew_by_script(const script::TableName& name);
+  void tell_dropped(const Folding& folding, TableTarget& target);
   TableTarget finish(Folding& folding, std::uint32_t ordinal);
   void choose_indexes(Folding& folding, TableTarget& target);
   void try_select(Folding& folding, const TableTarget& target);
@@ -639,6 +650,161 @@ void Folder::apply(const script::Statement& statement,
   }
 }
 
+// Comments of a table that is about to be made anew, less those on columns that
+// it will not have: statements on $2, its quoted name, by column.
+constexpr const char* kColumnComments = R"sql(
+SELECT COALESCE(a.attname, ''),
+       CASE WHEN a.attname IS NULL
+         THEN pg_catalog.format('COMMENT ON TABLE %s IS %L', $2::pg_catalog.text, d.description)
+         ELSE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', $2::pg_catalog.text, a.attname,
+                                d.description) END
+FROM pg_catalog.pg_description d
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.objoid AND a.attnum = d.objsubid AND d.objsubid > 0
+WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.objoid = $1::pg_catalog.oid)sql";
+
+// The columns go on under their names: what is known by number follows.
+void Folder::follow_names(const script::Statement& statement,
+                          Folding& folding) {
+  const std::vector<Column> now =
+      catalog::read_columns(*connection_, folding.shadow_oid);
+  std::map<int, int> moved;
+  for (Column& column : folding.columns) {
+    const auto found = std::ranges::find(now, column.name, &Column::name);
+    // What is gone keeps a number that no column has.
+    const int attnum = found == now.end() ? -column.attnum : found->attnum;
+    moved[column.attnum] = attnum;
+    column.attnum = attnum;
+    if (found == now.end()) continue;
+    if (made_by(*found) != made_by(column) && !found->generated) {
+      folding.changes.push_back(
+          fmt::format("default of column {}: {} instead of {}", column.name,
+                      made_by(*found).empty() ? "none" : made_by(*found),
+                      made_by(column).empty() ? "none" : made_by(column)));
+    }
+    if (found->not_null != column.not_null) {
+      folding.changes.push_back(
+          fmt::format("column {} {} NULL", column.name,
+                      found->not_null ? "is NOT" : "may be"));
+    }
+  }
+  for (Column& column : folding.at_first) {
+    const auto found = moved.find(column.attnum);
+    column.attnum = found == moved.end() ? -column.attnum : found->second;
+  }
+  for (auto& [attnum, value] : folding.key) attnum = moved.at(attnum);
+  std::map<int, std::string> made_anew;
+  for (auto& [attnum, by] : folding.made_anew) {
+    made_anew[moved.at(attnum)] = std::move(by);
+  }
+  folding.made_anew = std::move(made_anew);
+  reshape(statement, folding, {});
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CreateTable& body) {
+  Folding& folding = folding_of(statement, body.table);
+  const std::string shadow = folding.table->shadow.quoted();
+  if (folding.recreated) {
+    refuse(statement.span.begin,
+           fmt::format("the script makes table {} twice", body.table.name),
+           "leave one of the two out");
+  }
+  const pg::Result comments =
+      connection_->exec(kColumnComments, {folding.shadow_oid, shadow});
+  connection_->exec("DROP TABLE " + shadow);
+  run_on_clone(statement, folding);
+  folding.shadow_oid =
+      catalog::find_relation(*connection_, folding.table->shadow.schema,
+                             folding.table->shadow.name)
+          .value();
+  folding.recreated = true;
+  folding.changes.emplace_back("the shape that CREATE TABLE names");
+  follow_names(statement, folding);
+  for (int row = 0; row < comments.rows(); ++row) {
+    const std::string column(comments.text(row, 0));
+    const bool there =
+        column.empty() ||
+        std::ranges::find(folding.columns, column, &Column::name) !=
+            folding.columns.end();
+    if (there) connection_->exec(std::string(comments.text(row, 1)));
+  }
+  own_table(*connection_, folding.table->source.owner, folding.table->shadow);
+}
+
+// By the name of one of its partitions, or by its own.
+Folding* Folder::made_anew_by_script(const script::TableName& name) {
+  for (Folding& folding : foldings_) {
+    if (name.schema && *name.schema != folding.table->source.name.schema) {
+      continue;
+    }
+    if (folding.partitions.contains(name.name)) return &folding;
+  }
+  for (Folding& folding : foldings_) {
+    if (!folding.recreated || folding.table->source.name.name != name.name) {
+      continue;
+    }
+    if (!name.schema || *name.schema == folding.table->source.name.schema) {
+      return &folding;
+    }
+  }
+  return nullptr;
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CreatePartition& body) {
+  Folding* const folding = made_anew_by_script(body.parent);
+  if (folding == nullptr) {
+    refuse(body.parent.span.begin,
+           fmt::format("{} is no table that this script makes anew",
+                       body.parent.name),
+           "put CREATE TABLE .. PARTITION BY .., with the name of the table, "
+           "before its partitions");
+  }
+  const catalog::QualifiedName& source = folding->table->source.name;
+  if (body.partition.schema && *body.partition.schema != source.schema) {
+    refuse(body.partition.span.begin,
+           fmt::format("the partition would be in schema {}",
+                       *body.partition.schema),
+           fmt::format("make it beside its table, in schema {}, and move it "
+                       "after the migration",
+                       source.schema));
+  }
+  const std::string& schema = folding->table->shadow.schema;
+  run_script_sql(
+      statement,
+      script_->with_partition_replaced(
+          statement, pg::quote_qualified(schema, body.partition.name),
+          pg::quote_qualified(schema, body.parent.name)));
+  folding->partitions.insert(body.partition.name);
+  folding->changes.push_back(
+      fmt::format("partition {} of {}", body.partition.name, body.parent.name));
+}
+
+// What a shape that was named anew leaves out without a word.
+void Folder::tell_dropped(const Folding& folding, TableTarget& target) {
+  if (!folding.recreated) return;
+  const pg::Result gone = connection_->exec(
+      R"sql(
+SELECT 'index ' || c.relname || ' dropped'
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = $1::pg_catalog.oid AND NOT EXISTS (
+  SELECT FROM pg_catalog.pg_index n JOIN pg_catalog.pg_class nc ON nc.oid = n.indexrelid
+  WHERE n.indrelid = $2::pg_catalog.oid AND nc.relname = c.relname)
+UNION ALL
+SELECT 'constraint ' || c.conname || ' dropped'
+FROM pg_catalog.pg_constraint c
+WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'c' AND NOT EXISTS (
+  SELECT FROM pg_catalog.pg_constraint n
+  WHERE n.conrelid = $2::pg_catalog.oid AND n.conname = c.conname)
+ORDER BY 1)sql",
+      {folding.table->source.oid, folding.shadow_oid});
+  for (int row = 0; row < gone.rows(); ++row) {
+    target.changes.emplace_back(gone.text(row, 0));
+  }
+}
+
 // The unique index on exactly the columns of the key, among the clone's.
 std::optional<std::string> find_key_index(
     pg::Connection& connection, catalog::Oid shadow_oid,
@@ -688,14 +854,7 @@ void Folder::choose_indexes(Folding& folding, TableTarget& target) {
   if (key_index) return;
   target.key_index_is_ours = true;
   target.key_index.name = "pgrecast_key";
-  target.key_index.unique = true;
-  std::vector<std::string> columns;
-  for (const std::string& column : target.shadow_key) {
-    columns.push_back(quote_identifier(column));
-  }
-  target.key_index.create =
-      fmt::format("CREATE UNIQUE INDEX {} ON {} ({})", target.key_index.name,
-                  target.shadow.quoted(), join(columns, ", "));
+  target.key_index = our_key_index(target);
 }
 
 // Lets the server say whether the rows can be made at all, and stored.
@@ -771,6 +930,8 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
     parts.key_expressions.push_back(value);
   }
   target.select = SelectList(std::move(parts));
+  target.partitions = read_partitions(*connection_, folding.shadow_oid);
+  tell_dropped(folding, target);
   choose_indexes(folding, target);
   try_select(folding, target);
   return target;

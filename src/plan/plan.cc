@@ -7,6 +7,7 @@
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/fold.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "foreign_keys.h"
 #include "sequences.h"
@@ -328,6 +329,10 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
           std::back_inserter(plan.warnings));
       append(refusals, catalog::dependents_on_changed_columns(
                            connection, table.source.oid, oid));
+      if (is_partitioned(connection, oid)) {
+        append(refusals, unfit_for_partitions(connection, table.source, oid));
+        own_partitions(connection, plan.targets[i], oid);
+      }
       strip_indexes(connection, oid, table.shadow);
     }
     if (!refusals.empty()) throw Refused(std::move(refusals));

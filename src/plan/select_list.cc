@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace pgrecast::plan {
 
 std::string SelectList::insert_target() const {
@@ -30,14 +32,24 @@ std::string SelectList::rows_to_compare(std::string_view condition) const {
 
 std::string SelectList::shadow_to_compare(std::string_view shadow,
                                           std::string_view condition) const {
-  std::string list = "ctid AS " + parts_.ctid_column;
+  std::string list =
+      fmt::format("ctid AS {}, tableoid AS {}", parts_.ctid_column,
+                  heap_column());
   for (std::size_t i = 0; i < parts_.compare_columns.size(); ++i) {
     const std::string column = pg::quote_identifier(parts_.compare_columns[i]);
     list += fmt::format(", CAST({} AS {}) AS {}", column,
                         parts_.compare_types[i], column);
   }
-  return fmt::format("SELECT {} FROM ONLY {} WHERE {}", list, shadow,
-                     condition);
+  return fmt::format("SELECT {} FROM {} WHERE {}", list, shadow, condition);
+}
+
+std::string SelectList::heap_column() const {
+  std::string name = "pgrecast_heap";
+  while (std::ranges::find(parts_.compare_columns, name) !=
+         parts_.compare_columns.end()) {
+    name += '_';
+  }
+  return pg::quote_identifier(name);
 }
 
 std::vector<std::string> SelectList::key_expressions(

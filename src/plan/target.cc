@@ -1,5 +1,6 @@
 #include "pgrecast/plan/target.h"
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -45,9 +46,36 @@ bool TableTarget::has_secondary_unique() const {
   return std::ranges::any_of(indexes, &ShadowIndex::unique);
 }
 
+std::vector<catalog::QualifiedName> TableTarget::heaps() const {
+  if (!partitioned()) return {shadow};
+  std::vector<catalog::QualifiedName> leaves;
+  for (const Partition& partition : partitions) {
+    if (!partition.leaf) continue;
+    leaves.push_back({.schema = shadow.schema, .name = partition.name});
+  }
+  return leaves;
+}
+
+std::vector<std::string> TableTarget::key_index_names() const {
+  std::vector<std::string> names = {key_index.name};
+  if (!key_index_is_ours) return names;
+  for (std::size_t heap = 2; heap <= heaps().size(); ++heap) {
+    names.push_back(fmt::format("{}_{}", key_index.name, heap));
+  }
+  return names;
+}
+
+std::string TableTarget::whole_shadow() const {
+  return (partitioned() ? "" : "ONLY ") + shadow.quoted();
+}
+
 std::string TableTarget::to_json() const {
   nlohmann::json others = nlohmann::json::array();
   for (const ShadowIndex& index : indexes) others.push_back(json_of(index));
+  nlohmann::json parts = nlohmann::json::array();
+  for (const Partition& partition : partitions) {
+    parts.push_back({{"name", partition.name}, {"leaf", partition.leaf}});
+  }
   return nlohmann::json{{"ordinal", ordinal},
                         {"source", json_of(source)},
                         {"shadow", json_of(shadow)},
@@ -58,6 +86,7 @@ std::string TableTarget::to_json() const {
                         {"key_index_is_ours", key_index_is_ours},
                         {"indexes", others},
                         {"late_constraints", late_constraints},
+                        {"partitions", parts},
                         {"renamed", renamed},
                         {"changes", changes}}
       .dump();
@@ -78,6 +107,12 @@ TableTarget TableTarget::from_json(const std::string& json) {
     target.indexes.push_back(index_from(index));
   }
   parsed.at("late_constraints").get_to(target.late_constraints);
+  if (parsed.contains("partitions")) {
+    for (const auto& part : parsed.at("partitions")) {
+      target.partitions.push_back({.name = part.at("name").get<std::string>(),
+                                   .leaf = part.at("leaf").get<bool>()});
+    }
+  }
   parsed.at("renamed").get_to(target.renamed);
   parsed.at("changes").get_to(target.changes);
   return target;

@@ -4,6 +4,7 @@
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/rejected_rows.h"
 
 #include <fmt/format.h>
 
@@ -57,6 +58,37 @@ pg::Result Rounds::write_batch(pg::Connection& connection,
                          deadline.earlier(Deadline::in(pg::kStatementTimeMax)));
 }
 
+std::int64_t Rounds::insert_batch(pg::Connection& connection,
+                                  const RefreshTable& table,
+                                  const KeyBatch& batch, Deadline deadline) {
+  try {
+    return write_batch(connection, table.statements.insert_keys(), batch,
+                       deadline)
+        .affected();
+  } catch (const pg::SqlError& error) {
+    rejected_ = Rejected{&table, batch.params()};
+    throw;
+  }
+}
+
+// Outside of the transaction that failed. Of its batch the rows are looked for
+// that the shadow refuses; there may be none, where values were in each other's
+// way.
+void Rounds::rethrow_with_keys(pg::Connection& connection,
+                               const pg::SqlError& error) {
+  const auto rejected = std::exchange(rejected_, std::nullopt);
+  if (!rejected || !error.blames_data()) throw;
+  std::vector<std::string> keys = plan::rejected_rows(
+      connection, *rejected->table->table,
+      rejected->table->statements.keys_condition(), rejected->params);
+  if (keys.empty()) throw;
+  throw plan::DataRejected(
+      fmt::format("rows of {} do not fit the new shape: {}",
+                  rejected->table->table->target.source.display(),
+                  error.what()),
+      std::move(keys));
+}
+
 void Rounds::delete_batches(pg::Connection& connection,
                             const SealedKeys& sealed, const RefreshTable& table,
                             const Snapshot* snapshot, Deadline deadline) {
@@ -82,8 +114,7 @@ void Rounds::insert_batches(pg::Connection& connection,
     if (batch.empty()) return;
     result.keys += batch.size();
     result.rows += static_cast<std::uint64_t>(
-        write_batch(connection, table.statements.insert_keys(), batch, deadline)
-            .affected());
+        insert_batch(connection, table, batch, deadline));
   }
 }
 
@@ -126,6 +157,8 @@ RoundResult Rounds::exact(pg::Connection& connection) {
       return try_exact(connection);
     } catch (const TimedOut& late) {
       log::info("refresh", "round begun again", "reason='{}'", late.what());
+    } catch (const pg::SqlError& error) {
+      rethrow_with_keys(connection, error);
     }
   }
 }
@@ -186,12 +219,13 @@ RoundResult Rounds::loose_table(pg::Connection& connection,
         connection.exec(table.statements.delete_keys(), batch.params());
       }
       result.rows += static_cast<std::uint64_t>(
-          connection.exec(table.statements.insert_keys(), batch.params())
-              .affected());
+          insert_batch(connection, table, batch, Deadline::never()));
       PGRECAST_SYNC_POINT("round:before_commit");
       transaction.commit();
     } catch (const pg::SqlError& error) {
-      if (!is_uniqueness_violation(error) || !rule_on("one_snapshot")) throw;
+      if (!is_uniqueness_violation(error) || !rule_on("one_snapshot")) {
+        rethrow_with_keys(connection, error);
+      }
       skipped_.push_back({id, batch.first_key(), batch.last_key()});
       result.skipped += batch.size();
     }
@@ -265,6 +299,45 @@ Snapshot Rounds::enter_and_read_snapshot(pg::Connection& connection) {
   return snapshot;
 }
 
+// Off every heap, whichever the key's row belongs to now: while it was copied
+// it may have moved from leaf to leaf, and been copied in each.
+void Rounds::delete_in_heaps(pg::Connection& connection,
+                             const RefreshTable& table, const KeyBatch& batch) {
+  std::size_t heap = 0;
+  for (const catalog::QualifiedName& name : table.table->target.heaps()) {
+    const auto oid =
+        catalog::find_relation(connection, name.schema, name.name).value();
+    const std::int64_t blocks = catalog::count_blocks(connection, oid);
+    for (std::int64_t at = 0; at < blocks; at += kSettleBlocksPerPass) {
+      std::vector<pg::Param> params = batch.params();
+      params.emplace_back(fmt::format("({},0)", at));
+      params.emplace_back(fmt::format("({},0)", at + kSettleBlocksPerPass));
+      pg::Transaction transaction(connection);
+      parts_.guard->prove_ownership(connection);
+      connection.exec(table.statements.delete_keys_in_blocks(heap), params);
+      transaction.commit();
+    }
+    ++heap;
+  }
+}
+
+std::uint64_t Rounds::settle_batch(pg::Connection& connection,
+                                   const RefreshTable& table,
+                                   const KeyBatch& batch) {
+  try {
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
+    parts_.guard->enter(connection);
+    const auto rows = static_cast<std::uint64_t>(
+        insert_batch(connection, table, batch, Deadline::never()));
+    PGRECAST_SYNC_POINT("settle:before_commit");
+    transaction.commit();
+    return rows;
+  } catch (const pg::SqlError& error) {
+    rethrow_with_keys(connection, error);
+  }
+}
+
 RoundResult Rounds::settle(pg::Connection& connection) {
   const auto begin = Clock::now();
   RoundResult result;
@@ -278,22 +351,12 @@ RoundResult Rounds::settle(pg::Connection& connection) {
   for (const RefreshTable& table : parts_.tables) {
     const TableId id = table.table->target.ordinal;
     result.keys += sealed.count(id);
-    const std::int64_t blocks =
-        catalog::count_blocks(connection, table.table->shadow_oid);
     auto cursor = sealed.keys(id);
     for (;;) {
       const KeyBatch batch =
           take_batch(cursor, *table.codec, kSettleKeysPerPass);
       if (batch.empty()) break;
-      for (std::int64_t at = 0; at < blocks; at += kSettleBlocksPerPass) {
-        std::vector<pg::Param> params = batch.params();
-        params.emplace_back(fmt::format("({},0)", at));
-        params.emplace_back(fmt::format("({},0)", at + kSettleBlocksPerPass));
-        pg::Transaction transaction(connection);
-        parts_.guard->prove_ownership(connection);
-        connection.exec(table.statements.delete_keys_in_blocks(), params);
-        transaction.commit();
-      }
+      delete_in_heaps(connection, table, batch);
       PGRECAST_SYNC_POINT("settle:deleted");
     }
   }
@@ -311,14 +374,7 @@ RoundResult Rounds::settle(pg::Connection& connection) {
       const KeyBatch batch =
           take_batch(cursor, *table.codec, parts_.keys_per_batch);
       if (batch.empty()) break;
-      pg::Transaction transaction(connection,
-                                  pg::Transaction::Isolation::kRepeatableRead);
-      parts_.guard->enter(connection);
-      result.rows += static_cast<std::uint64_t>(
-          connection.exec(table.statements.insert_keys(), batch.params())
-              .affected());
-      PGRECAST_SYNC_POINT("settle:before_commit");
-      transaction.commit();
+      result.rows += settle_batch(connection, table, batch);
       PGRECAST_SYNC_POINT("settle:inserted");
     }
   }

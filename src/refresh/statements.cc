@@ -88,6 +88,30 @@ std::string not_there(const plan::MigratedTable& table) {
                      table.target.shadow.quoted(), join(conditions, " AND "));
 }
 
+// A ctid says nothing without its table, so the rows are found in all leaves
+// (the server leaves out those that cannot hold the key), and each leaf's are
+// deleted there.
+std::string delete_from_leaves(const plan::MigratedTable& table,
+                               const std::string& keys) {
+  std::string statement = fmt::format(
+      "WITH doomed AS MATERIALIZED (SELECT looked_up.heap, looked_up.place "
+      "FROM "
+      "{} CROSS JOIN LATERAL (SELECT found.tableoid AS heap, found.ctid AS "
+      "place "
+      "FROM {} AS found WHERE {} OFFSET 0) AS looked_up)",
+      keys, table.target.shadow.quoted(), shadow_match(table, "found"));
+  int number = 0;
+  for (const catalog::QualifiedName& leaf : table.target.heaps()) {
+    statement += fmt::format(
+        ", leaf_{} AS (DELETE FROM ONLY {} AS gone WHERE gone.ctid "
+        "OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT doomed.place FROM doomed "
+        "WHERE doomed.heap "
+        "OPERATOR(pg_catalog.=) {}::pg_catalog.regclass)))",
+        ++number, leaf.quoted(), pg::quote_literal(leaf.quoted()));
+  }
+  return statement + " SELECT";
+}
+
 }  // namespace
 
 Statements::Statements(const plan::MigratedTable& table) {
@@ -96,23 +120,28 @@ Statements::Statements(const plan::MigratedTable& table) {
   const std::string keys = keys_relation(key);
   const std::string shadow = target.shadow.quoted();
   delete_keys_ =
-      fmt::format("DELETE FROM ONLY {} AS gone WHERE gone.ctid = {}", shadow,
-                  ctids(keys, shadow, shadow_match(table, "found")));
-  delete_keys_in_blocks_ = fmt::format(
-      "DELETE FROM ONLY {} AS gone USING {} WHERE {} AND gone.ctid >= "
-      "${}::pg_catalog.tid AND gone.ctid < ${}::pg_catalog.tid",
-      shadow, keys, shadow_match(table, "gone"), key.columns.size() + 1,
-      key.columns.size() + 2);
-  std::string wanted =
+      target.partitioned()
+          ? delete_from_leaves(table, keys)
+          : fmt::format("DELETE FROM ONLY {} AS gone WHERE gone.ctid = {}",
+                        shadow,
+                        ctids(keys, shadow, shadow_match(table, "found")));
+  for (const catalog::QualifiedName& heap : target.heaps()) {
+    delete_keys_in_blocks_.push_back(fmt::format(
+        "DELETE FROM ONLY {} AS gone USING {} WHERE {} AND gone.ctid >= "
+        "${}::pg_catalog.tid AND gone.ctid < ${}::pg_catalog.tid",
+        heap.quoted(), keys, shadow_match(table, "gone"),
+        key.columns.size() + 1, key.columns.size() + 2));
+  }
+  keys_condition_ =
       fmt::format("{}.ctid = {}", target.select.alias(),
                   ctids(keys, target.source.quoted(), source_match(key)));
   if (!key.one_form() && rule_on("any_form")) {
-    wanted += " AND " + not_there(table);
+    keys_condition_ += " AND " + not_there(table);
   }
   insert_keys_ =
       fmt::format("INSERT INTO {} {} {}", shadow, target.select.insert_target(),
-                  target.select.rows(wanted));
-  empty_shadow_ = fmt::format("TRUNCATE ONLY {}", shadow);
+                  target.select.rows(keys_condition_));
+  empty_shadow_ = "TRUNCATE " + target.whole_shadow();
 }
 
 void prefer_key_lookups(pg::Connection& connection) {

@@ -119,14 +119,17 @@ Span statement_span(const SourceText& source, const std::vector<Token>& tokens,
   return span.value_or(Span{begin, begin});
 }
 
-// The statement's tree on another table: what with_table_replaced() must give.
-Tree with_relation(Tree statement, const Tree& table) {
-  Tree& node = statement.begin().value();
-  Tree& relation = node["relation"];
+void rename(Tree& relation, const Tree& table) {
   relation.erase("schemaname");
   for (const char* name : {"schemaname", "relname"}) {
     if (has(table, name)) relation[name] = field(table, name);
   }
+}
+
+// The statement's tree on another table: what with_table_replaced() must give.
+Tree with_relation(Tree statement, const Tree& table) {
+  Tree& node = statement.begin().value();
+  rename(node["relation"], table);
   node.erase("concurrent");
   return statement;
 }
@@ -218,6 +221,34 @@ std::string Script::slice_with(Span whole,
     at = span.end;
   }
   result += slice({at, whole.end});
+  return result;
+}
+
+std::string Script::with_partition_replaced(const Statement& statement,
+                                            std::string_view partition,
+                                            std::string_view parent) const {
+  const auto& body = std::get<CreatePartition>(statement.body);
+  std::string result = slice_with(
+      statement.span,
+      {{body.partition.span, spaced(source(), body.partition.span, partition)},
+       {body.parent.span, spaced(source(), body.parent.span, parent)}});
+  const Tree named = parse_table_name(partition);
+  const Tree of = parse_table_name(parent);
+  Tree before = parse_single(std::string(slice(statement.span)));
+  const Tree after = parse_single(result);
+  bool certain = !named.is_null() && !of.is_null() && !before.is_null();
+  if (certain) {
+    Tree& node = before.begin().value();
+    rename(node["relation"], named);
+    rename(node["inhRelations"].at(0)["RangeVar"], of);
+    certain = before == after;
+  }
+  if (!certain) {
+    fail(source(), ScriptProblem::Kind::kRefused, statement.span.begin,
+         fmt::format("the names cannot be replaced by {} and {} for certain",
+                     partition, parent),
+         "report it as a bug, with the script");
+  }
   return result;
 }
 

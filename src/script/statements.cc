@@ -303,6 +303,7 @@ StatementBody classify(const StatementReader& reader, const Tree& statement) {
   if (name == "UpdateStmt") return take_update(reader, node);
   if (name == "DeleteStmt") return take_delete(reader, node);
   if (name == "IndexStmt") return take_create_index(reader, node);
+  if (name == "CreateStmt") return take_create_table(reader, node);
   if (name == "DropStmt") return take_drop(reader, node);
   if (name == "AlterObjectSchemaStmt" && reader.is_keyword(1, "table")) {
     reader.refuse(reader.span().begin,

@@ -14,4 +14,8 @@ StatementBody classify(const StatementReader& reader, const Tree& statement);
 // The node inside {"AlterTableStmt": ..}.
 AlterTable take_alter_table(const StatementReader& reader, const Tree& node);
 
+// The node inside {"CreateStmt": ..}: CreateTable or CreatePartition.
+StatementBody take_create_table(const StatementReader& reader,
+                                const Tree& node);
+
 }  // namespace pgrecast::script

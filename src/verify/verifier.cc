@@ -183,9 +183,9 @@ std::optional<Pass::Range> Pass::next_range(pg::Connection& connection) {
   return range;
 }
 
-std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
-                                         const Range& range,
-                                         std::uint64_t& rows) {
+// `list` of what the source's rows become and what the shadow has, by key.
+std::string Pass::joined_query(const Range& range, const std::string& list,
+                               const std::string& how) const {
   const plan::TableTarget& target = parts_.table->target;
   const auto& key = parts_.table->source.key.value().columns;
   std::vector<std::string> on;
@@ -194,6 +194,18 @@ std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
                              quote_identifier(target.shadow_key[i]),
                              key[i].equals));
   }
+  return fmt::format(
+      "SELECT {} FROM ({}) AS was {} JOIN ({}) AS is_now ON {}", list,
+      target.select.rows_to_compare(source_condition(range)), how,
+      target.select.shadow_to_compare(target.shadow.quoted(),
+                                      shadow_condition(range)),
+      join(on, " AND "));
+}
+
+std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
+                                         const Range& range,
+                                         std::uint64_t& rows) {
+  const plan::TableTarget& target = parts_.table->target;
   std::vector<std::string> was;
   std::vector<std::string> is_now;
   for (const std::string& column : target.select.parts().compare_columns) {
@@ -203,29 +215,50 @@ std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
   // The function, not *=: between two ROW(..) that operator would be taken
   // column by column.
   const std::string& ctid = target.select.ctid_column();
-  const pg::Result result = connection.exec(fmt::format(
-      "SELECT pg_catalog.count(*),"
-      " pg_catalog.array_agg(was.{0}) FILTER (WHERE was.{0} IS NOT NULL AND"
-      "  is_now.{0} IS NOT NULL AND NOT pg_catalog.record_image_eq("
-      "   ROW({4}), ROW({5}))),"
-      " pg_catalog.array_agg(was.{0}) FILTER (WHERE is_now.{0} IS NULL),"
-      " pg_catalog.array_agg(is_now.{0}) FILTER (WHERE was.{0} IS NULL)"
-      " FROM ({1}) AS was FULL JOIN ({2}) AS is_now ON {3}",
-      ctid, target.select.rows_to_compare(source_condition(range)),
-      target.select.shadow_to_compare(target.shadow.quoted(),
-                                      shadow_condition(range)),
-      join(on, " AND "), join(was, ", "), join(is_now, ", ")));
+  // No index can keep a key from standing in two leaves.
+  const bool may_be_twice = target.partitioned() && target.key_index_is_ours;
+  const pg::Result result = connection.exec(joined_query(
+      range,
+      fmt::format(
+          "pg_catalog.count(*),"
+          " pg_catalog.array_agg(was.{0}) FILTER (WHERE was.{0} IS NOT NULL AND"
+          "  is_now.{0} IS NOT NULL AND NOT pg_catalog.record_image_eq("
+          "   ROW({2}), ROW({3}))),"
+          " pg_catalog.array_agg(was.{0}) FILTER (WHERE is_now.{0} IS NULL),"
+          " pg_catalog.array_agg(is_now.{0}) FILTER (WHERE was.{0} IS NULL),"
+          " pg_catalog.array_agg(is_now.{1}) FILTER (WHERE was.{0} IS NULL),"
+          " {4}",
+          ctid, target.select.heap_column(), join(was, ", "),
+          join(is_now, ", "),
+          may_be_twice ? fmt::format("pg_catalog.count(was.{0}) "
+                                     "OPERATOR(pg_catalog.<>) "
+                                     "pg_catalog.count(DISTINCT was.{0})",
+                                     ctid)
+                       : "false"),
+      "FULL"));
   rows = result.number<std::uint64_t>(0, 0);
   std::vector<Suspect> suspects;
-  const auto add = [&](int column, bool of_source, const char* what) {
-    if (result.is_null(0, column)) return;
-    std::ranges::move(read_keys(connection, std::string(result.text(0, column)),
-                                of_source, what),
+  const auto add = [&](const pg::Result& found, int column, bool of_source,
+                       const char* what) {
+    if (found.is_null(0, column)) return;
+    std::vector<pg::Param> places;
+    places.emplace_back(std::string(found.text(0, column)));
+    if (!of_source) {
+      places.emplace_back(std::string(found.text(0, column + 1)));
+    }
+    std::ranges::move(read_keys(connection, places, of_source, what),
                       std::back_inserter(suspects));
   };
-  add(1, true, "different");
-  add(2, true, "missing");
-  add(3, false, "surplus");
+  add(result, 1, true, "different");
+  add(result, 2, true, "missing");
+  add(result, 3, false, "surplus");
+  if (result.boolean(0, 5)) {
+    const pg::Result twice = connection.exec(fmt::format(
+        "SELECT pg_catalog.array_agg(found.{0}) FROM ({1} GROUP BY was.{0} "
+        "HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1) AS found",
+        ctid, joined_query(range, "was." + ctid, "INNER")));
+    add(twice, 0, true, "twice");
+  }
   return suspects;
 }
 
@@ -244,17 +277,27 @@ std::string Pass::read_keys_query(bool of_source, bool as_source) const {
         as_source ? fmt::format("CAST({} AS {})", name, column.type) : name));
     ++i;
   }
+  if (of_source) {
+    return fmt::format(
+        "SELECT {} FROM ONLY {} WHERE ctid OPERATOR(pg_catalog.=) ANY "
+        "($1::pg_catalog.tid[])",
+        join(texts, ", "), target.source.quoted());
+  }
+  // In each leaf by the ctids of all of them, and of those its own.
   return fmt::format(
-      "SELECT {} FROM ONLY {} WHERE ctid OPERATOR(pg_catalog.=) ANY "
-      "($1::pg_catalog.tid[])",
-      join(texts, ", "),
-      of_source ? target.source.quoted() : target.shadow.quoted());
+      "SELECT {} FROM {} AS found WHERE found.ctid OPERATOR(pg_catalog.=) ANY "
+      "($1::pg_catalog.tid[]) AND EXISTS (SELECT FROM ROWS FROM ("
+      "pg_catalog.unnest($2::pg_catalog.oid[]), "
+      "pg_catalog.unnest($1::pg_catalog.tid[])) AS u(heap, place) "
+      "WHERE u.heap OPERATOR(pg_catalog.=) found.tableoid "
+      "AND u.place OPERATOR(pg_catalog.=) found.ctid)",
+      join(texts, ", "), target.shadow.quoted());
 }
 
 // The keys of some rows as the stream writes them, whatever the script's
 // settings are; in the same transaction, so that the ctids still hold.
 std::vector<Pass::Suspect> Pass::read_keys(pg::Connection& connection,
-                                           const std::string& ctids,
+                                           const std::vector<pg::Param>& places,
                                            bool of_source,
                                            const std::string& what) {
   connection.exec(
@@ -263,7 +306,7 @@ std::vector<Pass::Suspect> Pass::read_keys(pg::Connection& connection,
       "SET LOCAL extra_float_digits = 3; SAVEPOINT as_source");
   bool as_source = true;
   const auto read = [&] {
-    return connection.exec(read_keys_query(of_source, as_source), {ctids});
+    return connection.exec(read_keys_query(of_source, as_source), places);
   };
   const pg::Result result = [&] {
     try {

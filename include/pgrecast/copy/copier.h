@@ -5,6 +5,7 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/migrated_table.h"
+#include "pgrecast/plan/rejected_rows.h"
 
 #include <cstdint>
 #include <functional>
@@ -13,18 +14,7 @@
 
 namespace pgrecast::copy {
 
-// Rows of the source break a constraint or a conversion of the new shape.
-// Holds the keys of some of them, as text, for the operator.
-class DataRejected : public Error {
- public:
-  DataRejected(const std::string& message, std::vector<std::string> keys)
-      : Error(message, Remedy::kFail), keys_(std::move(keys)) {}
-
-  const std::vector<std::string>& keys() const { return keys_; }
-
- private:
-  std::vector<std::string> keys_;
-};
+using plan::DataRejected;
 
 // Copies a chunk in one transaction: locks, then a snapshot, INSERT .. SELECT,
 // and `record`, which writes the chunk's row in the state table, so that it is

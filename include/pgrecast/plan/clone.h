@@ -19,6 +19,10 @@ namespace pgrecast::plan {
 void create_clone(pg::Connection& connection, const catalog::Table& source,
                   const catalog::QualifiedName& shadow);
 
+// Gives the table that we have just made to `owner`.
+void own_table(pg::Connection& connection, const std::string& owner,
+               const catalog::QualifiedName& shadow);
+
 struct ClonedIndexes {
   std::vector<ShadowIndex> indexes;  // all, the key's among them
   std::vector<std::string> late_constraints;

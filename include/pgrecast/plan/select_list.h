@@ -46,9 +46,11 @@ class SelectList {
   std::string rows_to_compare(std::string_view condition) const;
   const std::string& ctid_column() const { return parts_.ctid_column; }
 
-  // The shadow's side of the comparison, its ctid in ctid_column() too.
+  // The shadow's side of the comparison, its ctid in ctid_column() too; in
+  // heap_column() the table that the ctid is of, a leaf if it is partitioned.
   std::string shadow_to_compare(std::string_view shadow,
                                 std::string_view condition) const;
+  std::string heap_column() const;
 
   // The shadow's key columns as expressions over the source's key columns,
   // which the caller provides as columns of the same names of a relation

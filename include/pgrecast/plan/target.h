@@ -22,6 +22,14 @@ struct ShadowIndex {
   std::vector<std::string> then;          // comments, statistics targets, marks
 };
 
+// A part of a partitioned shadow.
+struct Partition {
+  std::string name;  // in the shadow's schema
+  bool leaf = true;  // holds rows; else it is partitioned itself
+
+  bool operator==(const Partition&) const = default;
+};
+
 // One table of a migration: what it shall become, and how.
 struct TableTarget {
   std::uint32_t ordinal = 0;  // also the change buffer's TableId
@@ -32,19 +40,31 @@ struct TableTarget {
   // The shadow's columns that hold the source's key, in the key's order.
   std::vector<std::string> shadow_key;
   // The unique index on exactly those. `key_index_is_ours`: the target has
-  // none, ours is dropped before the exchange.
+  // none, ours is dropped before the exchange. On a partitioned shadow ours is
+  // an index on each heap, and cannot be unique over all of them.
   ShadowIndex key_index;
   bool key_index_is_ours = false;
   std::vector<ShadowIndex> indexes;  // the others
   // CHECK .. NOT VALID: they would reject old rows on insert, so they are
   // added in the exchange. Complete statements on the shadow.
   std::vector<std::string> late_constraints;
+  // At every level, parents first; none: the shadow is an ordinary table.
+  std::vector<Partition> partitions;
   // Source columns that the script renames: old name, new name.
   std::map<std::string, std::string> renamed;
   // For people: what the script changes, a line each.
   std::vector<std::string> changes;
 
   bool has_secondary_unique() const;
+  bool partitioned() const { return !partitions.empty(); }
+  // Where the shadow's rows lie: the shadow itself, or its leaves.
+  std::vector<catalog::QualifiedName> heaps() const;
+  // What `key_index` makes, in the shadow's schema: one a heap where it is
+  // ours.
+  std::vector<std::string> key_index_names() const;
+  // The shadow with all its rows, for DELETE and TRUNCATE: ONLY the table, or
+  // the partitioned one.
+  std::string whole_shadow() const;
 
   std::string to_json() const;
   static TableTarget from_json(const std::string& json);

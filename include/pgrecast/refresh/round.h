@@ -7,6 +7,7 @@
 #include "pgrecast/buffer/key_codec.h"
 #include "pgrecast/catalog/source_guard.h"
 #include "pgrecast/pg/connection.h"
+#include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/migrated_table.h"
 #include "pgrecast/refresh/key_batch.h"
 #include "pgrecast/refresh/statements.h"
@@ -106,6 +107,15 @@ class Rounds {
 
   RoundResult try_exact(pg::Connection& connection);
   Snapshot enter_and_read_snapshot(pg::Connection& connection);
+  std::int64_t insert_batch(pg::Connection& connection,
+                            const RefreshTable& table, const KeyBatch& batch,
+                            Deadline deadline);
+  std::uint64_t settle_batch(pg::Connection& connection,
+                             const RefreshTable& table, const KeyBatch& batch);
+  [[noreturn]] void rethrow_with_keys(pg::Connection& connection,
+                                      const pg::SqlError& error);
+  void delete_in_heaps(pg::Connection& connection, const RefreshTable& table,
+                       const KeyBatch& batch);
 
   // Where one more key was left dirty by loose().
   struct Skipped {
@@ -114,8 +124,15 @@ class Rounds {
     std::string last;
   };
 
+  // The batch that the shadow did not take.
+  struct Rejected {
+    const RefreshTable* table = nullptr;
+    std::vector<pg::Param> params;
+  };
+
   Parts parts_;
   std::vector<Skipped> skipped_;
+  std::optional<Rejected> rejected_;
 };
 
 Snapshot read_snapshot(pg::Connection& connection);

@@ -3,7 +3,9 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/migrated_table.h"
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 // The statements by which the shadow's rows of some keys are made equal to the
 // source's. Their parameters are KeyBatch::params(). Keys are compared by the
@@ -17,13 +19,14 @@ class Statements {
  public:
   explicit Statements(const plan::MigratedTable& table);
 
-  // Takes the keys' rows off the shadow, by its key index.
+  // Takes the keys' rows off the shadow, by its key index: off every leaf if
+  // it is partitioned, since a row may have moved from one to another.
   const std::string& delete_keys() const { return delete_keys_; }
 
-  // The same without an index, among the shadow's blocks [$n+1, $n+2) where n
-  // is the number of key columns: for settling.
-  const std::string& delete_keys_in_blocks() const {
-    return delete_keys_in_blocks_;
+  // The same without an index, among the blocks [$n+1, $n+2) of one of the
+  // target's heaps(), where n is the number of key columns: for settling.
+  const std::string& delete_keys_in_blocks(std::size_t heap) const {
+    return delete_keys_in_blocks_[heap];
   }
 
   // Puts in the keys' rows as the source has them, by its key index. Of a key
@@ -32,12 +35,16 @@ class Statements {
   // must have been deleted before.
   const std::string& insert_keys() const { return insert_keys_; }
 
+  // On the source: the rows that insert_keys() reads.
+  const std::string& keys_condition() const { return keys_condition_; }
+
   const std::string& empty_shadow() const { return empty_shadow_; }
 
  private:
   std::string delete_keys_;
-  std::string delete_keys_in_blocks_;
+  std::vector<std::string> delete_keys_in_blocks_;
   std::string insert_keys_;
+  std::string keys_condition_;
   std::string empty_shadow_;
 };
 

@@ -53,6 +53,12 @@ class Script {
   std::string with_table_replaced(const Statement& statement,
                                   std::string_view replacement) const;
 
+  // The statement's text, of a CreatePartition, with both tables replaced in
+  // the same way, and proved in the same way.
+  std::string with_partition_replaced(const Statement& statement,
+                                      std::string_view partition,
+                                      std::string_view parent) const;
+
   // For messages of later checks: "file:line:column: message", the line, a
   // caret, the remedy.
   std::string error_at(std::size_t offset, std::string_view message,

@@ -212,8 +212,22 @@ struct DropIndex {
   bool cascade = false;
 };
 
-using StatementBody = std::variant<AlterTable, RenameColumn, Update, Delete,
-                                   CreateIndex, DropIndex>;
+// CREATE TABLE t (..) PARTITION BY ..: the whole target shape of a table that
+// there is.
+struct CreateTable {
+  TableName table;
+};
+
+// CREATE TABLE p PARTITION OF t ..: `parent` is a table that the script makes
+// anew, or one of its partitions. Neither has columns of its own.
+struct CreatePartition {
+  TableName partition;
+  TableName parent;
+};
+
+using StatementBody =
+    std::variant<AlterTable, RenameColumn, Update, Delete, CreateIndex,
+                 DropIndex, CreateTable, CreatePartition>;
 
 struct Statement {
   Span span;  // first to last token, without the semicolon
@@ -221,7 +235,8 @@ struct Statement {
   StatementBody body;
 };
 
-// The table that the statement is about; nullptr for DROP INDEX.
+// The table that the statement is about; nullptr for DROP INDEX and for
+// partitions, whose parent may be one that only the script makes.
 const TableName* table_of(const Statement& statement);
 
 }  // namespace pgrecast::script

@@ -24,7 +24,7 @@ namespace pgrecast::verify {
 struct Difference {
   std::string table;             // schema.name
   std::vector<std::string> key;  // as the source writes it
-  std::string what;              // missing, surplus, or different
+  std::string what;              // missing, surplus, different, or twice
 };
 
 // What a session needs so that ranges are read by the key's index.
@@ -82,9 +82,11 @@ class Pass {
                     std::vector<Suspect>& suspects);
   std::vector<Suspect> compare(pg::Connection& connection, const Range& range,
                                std::uint64_t& rows);
+  std::string joined_query(const Range& range, const std::string& list,
+                           const std::string& how) const;
   std::vector<Suspect> read_keys(pg::Connection& connection,
-                                 const std::string& ctids, bool of_source,
-                                 const std::string& what);
+                                 const std::vector<pg::Param>& places,
+                                 bool of_source, const std::string& what);
   std::string read_keys_query(bool of_source, bool as_source) const;
   std::string source_condition(const Range& range) const;
   std::string shadow_condition(const Range& range) const;

@@ -164,6 +164,7 @@ class ShadowFixture : public TestDatabase {
       for (const plan::ShadowIndex& index : indexes) {
         if (!index.create.empty()) data_->exec(index.create);
         if (index.constraint) data_->exec(*index.constraint);
+        for (const std::string& more : index.then) data_->exec(more);
       }
     }
   }

@@ -33,8 +33,8 @@ TEST(SelectListTest, ConditionGoesIntoTheInnermostQuery) {
   EXPECT_EQ(list.rows_to_compare("k = 1"),
             "SELECT \"c\" FROM (SELECT * FROM s WHERE k = 1) AS \"t\" WHERE x");
   EXPECT_EQ(list.shadow_to_compare("m.t", "k = 1"),
-            "SELECT ctid AS \"c\", CAST(\"id\" AS bigint) AS \"id\" FROM ONLY "
-            "m.t WHERE k = 1");
+            "SELECT ctid AS \"c\", tableoid AS \"pgrecast_heap\", "
+            "CAST(\"id\" AS bigint) AS \"id\" FROM m.t WHERE k = 1");
 }
 
 TEST(SelectListTest, KeyExpressionsAreOverAnyAlias) {

@@ -27,6 +27,38 @@ TEST_P(Refusals, NameTheReasonAndThePlace) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
+    CreateTable, Refusals,
+    testing::Values(
+        RefusalCase{
+            "CREATE TABLE IF NOT EXISTS t (a int) PARTITION BY LIST (a)",
+            {1, 1},
+            "IF NOT EXISTS"},
+        RefusalCase{"CREATE UNLOGGED TABLE t (a int) PARTITION BY LIST (a)",
+                    {1, 1},
+                    "unlogged"},
+        RefusalCase{
+            "CREATE TABLE t (LIKE u) PARTITION BY LIST (a)", {1, 22}, "LIKE"},
+        RefusalCase{"CREATE TABLE t (a serial) PARTITION BY LIST (a)",
+                    {1, 17},
+                    "new sequence"},
+        RefusalCase{"CREATE TABLE t (a int REFERENCES u) PARTITION BY LIST (a)",
+                    {1, 23},
+                    "foreign key"},
+        RefusalCase{"CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u) "
+                    "PARTITION BY LIST (a)",
+                    {1, 24},
+                    "foreign key"},
+        RefusalCase{
+            "CREATE TABLE t OF y PARTITION BY LIST (a)", {1, 1}, "typed table"},
+        RefusalCase{"CREATE TABLE t (a int) INHERITS (u)", {1, 1}, "inherits"},
+        RefusalCase{"CREATE TABLE p PARTITION OF t (CHECK (a > 0)) DEFAULT",
+                    {1, 1},
+                    "of its own"},
+        RefusalCase{"CREATE TABLE a.b.p PARTITION OF t DEFAULT",
+                    {1, 14},
+                    "three parts"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Update, Refusals,
     testing::Values(
         RefusalCase{"UPDATE t SET a = u.b FROM u", {1, 27}, "UPDATE .. FROM"},
@@ -151,7 +183,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Others, Refusals,
     testing::Values(
-        RefusalCase{"CREATE TABLE t (a int)", {1, 1}, "CREATE TABLE"},
+        RefusalCase{"CREATE TABLE t (a int)", {1, 1}, "PARTITION BY"},
         RefusalCase{"create temp table t as select 1", {1, 1}, "CREATE TABLE"},
         RefusalCase{"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql "
                     "AS 'SELECT 1; SELECT 2'",

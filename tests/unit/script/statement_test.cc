@@ -5,6 +5,29 @@
 namespace pgrecast::script {
 namespace {
 
+TEST(CreateTableTest, ReplacesTheTableAlone) {
+  const Script script = parse(
+      "CREATE TABLE s.\"T\"(a int, CHECK (\"T\".a > 0))PARTITION BY LIST (a)");
+  EXPECT_EQ(body<CreateTable>(script).table.name, "T");
+  EXPECT_EQ(
+      script.with_table_replaced(script.statements()[0], "m.\"T\""),
+      "CREATE TABLE m.\"T\" (a int, CHECK (\"T\".a > 0))PARTITION BY LIST "
+      "(a)");
+}
+
+TEST(CreateTableTest, ReplacesThePartitionAndItsParent) {
+  const Script script = parse(
+      "CREATE TABLE t/* t */PARTITION OF \"of\" FOR VALUES IN ('t', 'of')");
+  const auto& partition = body<CreatePartition>(script);
+  EXPECT_EQ(partition.partition.name, "t");
+  EXPECT_EQ(partition.parent.name, "of");
+  EXPECT_EQ(table_of(script.statements()[0]), nullptr);
+  EXPECT_EQ(
+      script.with_partition_replaced(script.statements()[0], "m.t", "m.\"of\""),
+      "CREATE TABLE m.t /* t */PARTITION OF m.\"of\" FOR VALUES IN ('t', "
+      "'of')");
+}
+
 struct UpdateCase {
   const char* text;
   const char* expression;  // of the first assignment

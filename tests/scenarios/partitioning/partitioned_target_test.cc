@@ -1,0 +1,389 @@
+// A live table becomes a partitioned one: CREATE TABLE .. PARTITION BY, with
+// the name of the table, and its partitions.
+
+#include "scenarios/lifecycle/lifecycle.h"
+#include "support/eventually.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kRefused = 3;
+constexpr int kInterrupted = 4;
+constexpr int kDataRejected = 10;
+
+constexpr const char* kSchema = R"sql(
+CREATE TABLE orders (
+  id serial PRIMARY KEY,
+  customer integer NOT NULL,
+  code varchar(20) NOT NULL,
+  amount numeric NOT NULL,
+  placed timestamp NOT NULL DEFAULT '2024-06-01',
+  legacy text) WITH (fillfactor = 10);
+INSERT INTO orders SELECT n, n % 10 + 1, 'c' || n, n % 977,
+  timestamp '2023-01-01' + n * interval '3 hours', 'old'
+  FROM generate_series(1, 12000) n;
+SELECT setval('orders_id_seq', 12000);
+CREATE INDEX orders_customer_idx ON orders (customer);
+CREATE VIEW turnover AS
+  SELECT customer, sum(amount) AS amount FROM orders GROUP BY customer;
+CREATE TABLE log (id bigint, what text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql
+  AS $$BEGIN INSERT INTO log VALUES (new.id, tg_op); RETURN new; END$$;
+CREATE TRIGGER noted AFTER INSERT ON orders FOR EACH ROW
+  WHEN (new.amount = 4711) EXECUTE FUNCTION note();
+COMMENT ON TABLE orders IS 'what customers want';
+COMMENT ON COLUMN orders.amount IS 'in cents';
+GRANT SELECT ON orders TO PUBLIC;
+GRANT UPDATE (amount) ON orders TO PUBLIC;
+CREATE STATISTICS orders_stats ON customer, placed FROM orders;
+CREATE PUBLICATION outside FOR TABLE orders
+  WITH (publish_via_partition_root = true);
+CREATE TABLE orders_twin (
+  id integer PRIMARY KEY, customer integer, code varchar(20), amount numeric,
+  placed timestamp);
+INSERT INTO orders_twin SELECT id, customer, code, amount, placed FROM orders;
+ANALYZE)sql";
+
+constexpr const char* kRoot = R"sql(
+CREATE TABLE orders (
+  id bigint NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL DEFAULT '2024-06-01',
+  customer integer NOT NULL,
+  code text NOT NULL,
+  amount numeric NOT NULL CHECK (amount > -1000000),
+  state text NOT NULL DEFAULT 'new',
+  PRIMARY KEY (id, placed)) PARTITION BY RANGE (placed);
+)sql";
+
+constexpr const char* kPartitions = R"sql(
+CREATE TABLE orders_2024 PARTITION OF orders
+  FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') WITH (fillfactor = 90);
+CREATE TABLE "Orders 2025" PARTITION OF public.orders
+  FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY HASH (id);
+CREATE TABLE orders_2025_even PARTITION OF "Orders 2025"
+  FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE public.orders_2025_odd PARTITION OF public."Orders 2025"
+  FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+)sql";
+
+constexpr const char* kRest = R"sql(
+CREATE TABLE orders_rest PARTITION OF orders DEFAULT;
+CREATE INDEX orders_customer_idx ON orders (customer);
+CREATE INDEX orders_lower_idx ON orders (lower(code)) WHERE amount > 0;
+)sql";
+
+// Of what the table becomes, in any schema.
+constexpr const char* kTree = R"sql(
+SELECT c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid),
+       pg_get_partkeydef(c.oid), c.reloptions::text,
+       (SELECT string_agg(replace(pg_get_indexdef(indexrelid), $1 || '.', ''), '; '
+               ORDER BY indexrelid::regclass::text)
+        FROM pg_index WHERE indrelid = c.oid),
+       (SELECT string_agg(conname || ' ' || pg_get_constraintdef(oid), '; ' ORDER BY conname)
+        FROM pg_constraint WHERE conrelid = c.oid),
+       (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+        FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0)
+FROM pg_partition_tree(($1 || '.orders')::regclass) t JOIN pg_class c ON c.oid = t.relid
+ORDER BY c.relname)sql";
+
+// The same changes to orders and to its twin: rows move from partition to
+// partition, to the bounds and back, while their keys move as well.
+class MovingLoad {
+ public:
+  explicit MovingLoad(const std::string& dsn)
+      : thread_([this, dsn](const std::stop_token& stop) { work(dsn, stop); }) {
+  }
+
+  void stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  int transactions() const { return transactions_; }
+  std::string failures() const { return failures_; }
+
+ private:
+  void work(const std::string& dsn, const std::stop_token& stop) {
+    std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same for every run
+    Session session(dsn);
+    while (!stop.stop_requested()) {
+      const std::string sqlstate = session.try_exec(statement(random));
+      if (sqlstate == kSuccess) {
+        ++transactions_;
+      } else {
+        failures_ += sqlstate + " ";
+      }
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+
+  std::string statement(std::mt19937& random) {
+    static constexpr std::array kDays = {"2023-12-31 23:59:59.999999",
+                                         "2024-01-01",
+                                         "2024-12-31 23:59:59.999999",
+                                         "2025-01-01",
+                                         "2025-07-07",
+                                         "2026-01-01",
+                                         "2031-01-01"};
+    const auto id = static_cast<int>(random() % 12000) + 1;
+    const char* day = kDays.at(random() % kDays.size());
+    const int fresh = next_id_++;
+    const auto what = random() % 6;
+    std::string both;
+    for (const char* table : {"orders", "orders_twin"}) {
+      switch (what) {
+        case 0:
+          both += fmt::format(
+              "INSERT INTO {} (id, customer, code, amount, placed) VALUES ({}, "
+              "{}, 'n{}', 5, '{}');",
+              table, fresh, fresh % 10, fresh, day);
+          break;
+        case 1:
+          both += fmt::format("DELETE FROM {} WHERE id = {};", table, id);
+          break;
+        case 2:  // the key moves, and the row to another partition
+          both +=
+              fmt::format("UPDATE {} SET id = {}, placed = '{}' WHERE id = {};",
+                          table, fresh, day, id);
+          break;
+        case 3:
+          both += fmt::format(
+              "UPDATE {} SET amount = amount + 1 WHERE id = {};", table, id);
+          break;
+        default:
+          both += fmt::format("UPDATE {} SET placed = '{}' WHERE id = {};",
+                              table, day, id);
+      }
+    }
+    return both;
+  }
+
+  int next_id_ = 1000000;
+  std::atomic<int> transactions_{0};
+  std::string failures_;
+  std::jthread thread_;
+};
+
+class PartitionedTarget : public Lifecycle {
+ protected:
+  void SetUp() override {
+    session().exec(kSchema);
+    whole_ = write_script("orders", std::string(kRoot) + kPartitions + kRest);
+  }
+
+  void expect_migrated() {
+    Session owner = session();
+    const Rows differences = owner.query_rows(
+        "WITH expected AS (SELECT id::bigint, customer, code::text, amount,"
+        "   placed FROM orders_twin),"
+        " present AS (SELECT id, customer, code, amount, placed FROM orders)"
+        " (SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE present) "
+        "m)"
+        " UNION ALL"
+        " (SELECT 'too much', * FROM (TABLE present EXCEPT ALL TABLE expected) "
+        "t) LIMIT 10");
+    for (const Row& row : differences) {
+      ADD_FAILURE() << row[0] << ": id=" << row[1] << " placed=" << row[5];
+    }
+    session().exec(fmt::format(
+        "CREATE SCHEMA by_hand; CREATE SEQUENCE by_hand.orders_id_seq;"
+        "SET search_path = by_hand;"));
+    Session by_hand = session();
+    by_hand.exec("SET search_path = by_hand");
+    std::string script = std::string(kRoot) + kPartitions + kRest;
+    for (std::size_t at; (at = script.find("public.")) != std::string::npos;) {
+      script.replace(at, 7, "by_hand.");
+    }
+    by_hand.exec(script);
+    EXPECT_EQ(tree("public"), tree("by_hand"));
+    by_hand.exec("DROP SCHEMA by_hand CASCADE");
+  }
+
+  Rows tree(const std::string& schema) {
+    Session reader = session();
+    return reader.query_rows(kTree, schema);
+  }
+
+  void expect_run(int code, const std::string& text, const std::string& file,
+                  const Texts& options = {}) {
+    Program run = start_script(file, options);
+    EXPECT_EQ(run.wait(), code) << run.output();
+    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
+  }
+
+  std::string whole_;
+};
+
+TEST_F(PartitionedTarget, HoldsEveryRowUnderLoadAndWhatHangsOff) {
+  MovingLoad load(dsn());
+  Program run = start_script(whole_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  ASSERT_TRUE(eventually([&, at = load.transactions()] {
+    return load.transactions() > at + 200;
+  }));
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+  ASSERT_TRUE(eventually(
+      [&, at = load.transactions()] { return load.transactions() > at + 50; }));
+  load.stop();
+
+  EXPECT_EQ(load.failures(), "");
+  expect_migrated();
+  Session owner = session();
+  EXPECT_EQ(owner.query_value("SELECT obj_description('orders'::regclass)"),
+            "what customers want");
+  EXPECT_EQ(owner.query_value(
+                "SELECT col_description('orders'::regclass, attnum) FROM "
+                "pg_attribute WHERE attrelid = 'orders'::regclass AND attname "
+                "= 'amount'"),
+            "in cents");
+  EXPECT_EQ(owner.query_value("SELECT count(*) FROM turnover"), "11");
+  EXPECT_EQ(owner.query_value("SELECT has_table_privilege('public', 'orders', "
+                              "'SELECT') AND NOT has_table_privilege('public', "
+                              "'orders_2024', 'SELECT')"),
+            "t");
+  EXPECT_EQ(owner.query_value("SELECT pg_get_serial_sequence('orders', 'id')"),
+            "public.orders_id_seq");
+  owner.exec(
+      "INSERT INTO orders (customer, code, amount) VALUES (1, 'noted', 4711)");
+  EXPECT_EQ(owner.query_rows("SELECT * FROM log"), (Rows{{"12001", "INSERT"}}));
+  EXPECT_EQ(owner.query_rows(
+                "SELECT prrelid::regclass, pubname FROM pg_publication_rel r "
+                "JOIN pg_publication p ON p.oid = prpubid WHERE pubname = "
+                "'outside'"),
+            (Rows{{"orders", "outside"}}));
+  // Every leaf has statistics, and none of our indexes.
+  EXPECT_EQ(owner.query_value(
+                "SELECT count(*) FROM pg_class WHERE relname LIKE 'pgrecast%'"),
+            "0");
+  EXPECT_EQ(owner.query_value("SELECT count(*) FROM pg_class WHERE relname IN "
+                              "('orders_2024', 'orders_2025_even', 'orders', "
+                              "'orders_2025_odd', 'orders_rest') AND reltuples "
+                              "> 0 AND relnamespace = 'public'::regnamespace"),
+            "5");
+
+  EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(
+      owner.query_value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
+                        "'pgrecast%'"),
+      "0");
+  EXPECT_EQ(owner.query_value("SELECT count(*) > 1 FROM orders_2024"), "t");
+}
+
+TEST_F(PartitionedTarget, IsKilledAndResumedUnderLoad) {
+  MovingLoad load(dsn());
+  for (const char* point :
+       {"copy:after_commit", "settle:deleted", "index:before_commit",
+        "round:before_commit", "exchange:after_drain"}) {
+    Program killed =
+        start_script(whole_, {}, {fmt::format("PGRECAST_STOP_AT={}", point)});
+    ASSERT_EQ(killed.wait(), 128 + SIGKILL) << point << killed.output();
+  }
+  Program run = start_script(whole_);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+  load.stop();
+
+  EXPECT_EQ(load.failures(), "");
+  expect_migrated();
+}
+
+TEST_F(PartitionedTarget, RowsThatFitNoPartitionAreTenWithTheirKeys) {
+  const std::string without_rest =
+      write_script("narrow", std::string(kRoot) + kPartitions);
+  session().exec(
+      "DELETE FROM orders WHERE placed < '2024-01-01' OR placed >= "
+      "'2026-01-01';"
+      "UPDATE orders SET placed = '2023-12-31' WHERE id IN (4711, 4712)");
+  Program run = start_script(without_rest);
+  EXPECT_EQ(run.wait(), kDataRejected) << run.output();
+  EXPECT_NE(run.err().find("4711"), std::string::npos) << run.err();
+  EXPECT_NE(run.err().find("4712"), std::string::npos) << run.err();
+  session().exec("DELETE FROM orders WHERE id IN (4711, 4712)");
+
+  Program again = start_script(without_rest, {"--cutover", "manual"});
+  again.wait_for_output("phase changed.*phase=ready");
+  session().exec("UPDATE orders SET placed = '2026-01-01' WHERE id = 4713");
+  EXPECT_EQ(again.wait(Deadline::in(kPatience)), kDataRejected)
+      << again.output();
+  EXPECT_NE(again.err().find("4713"), std::string::npos) << again.err();
+  session().exec("UPDATE orders SET placed = '2025-01-01' WHERE id = 4713");
+
+  expect_run(0, "", without_rest);
+  EXPECT_EQ(session().query_value("SELECT count(*) = (SELECT count(*) FROM "
+                                  "pgrecast_narrow_retired.orders) FROM "
+                                  "orders"),
+            "t");
+}
+
+TEST_F(PartitionedTarget, AbortRemovesEveryPartition) {
+  const auto before = exact_inventory(database());
+  for (const char* point : {"copy:after_commit", "cutover:drained"}) {
+    Program killed =
+        start_script(whole_, {}, {fmt::format("PGRECAST_STOP_AT={}", point)});
+    ASSERT_EQ(killed.wait(), 128 + SIGKILL) << killed.output();
+
+    EXPECT_EQ(command({"abort", "--dsn", dsn(), "--state-dir", state_dir(),
+                       "orders"}),
+              0);
+    EXPECT_TRUE(no_session_left(database()));
+    for (const std::string& line :
+         difference(before, exact_inventory(database()))) {
+      ADD_FAILURE() << line;
+    }
+  }
+}
+
+TEST_F(PartitionedTarget, WhatCannotGoAlongIsRefusedByName) {
+  Session owner = session();
+  owner.exec(
+      "CREATE TABLE customers (id integer PRIMARY KEY);"
+      "INSERT INTO customers SELECT generate_series(1, 10);"
+      "ALTER TABLE orders ADD CONSTRAINT to_customer FOREIGN KEY (customer) "
+      "REFERENCES customers;"
+      "CREATE TABLE lines (id integer CONSTRAINT to_orders REFERENCES orders);"
+      "CREATE TRIGGER rows_together AFTER INSERT ON orders REFERENCING NEW "
+      "TABLE AS fresh FOR EACH ROW EXECUTE FUNCTION note();"
+      "CREATE PUBLICATION by_leaf FOR TABLE orders;"
+      "CREATE TABLE orders_rest (i integer);"
+      "CREATE TYPE orders_2024 AS ENUM ('x')");
+  Program run = start_script(whole_);
+  EXPECT_EQ(run.wait(), kRefused) << run.output();
+  for (const char* text :
+       {"to_customer", "to_orders", "rows_together", "by_leaf",
+        "a relation orders_rest", "a type orders_2024"}) {
+    EXPECT_NE(run.err().find(text), std::string::npos) << text << run.err();
+  }
+  EXPECT_EQ(run.err().find("outside"), std::string::npos) << run.err();
+}
+
+// The exchange asks again, under its locks.
+TEST_F(PartitionedTarget, WhatComesLaterAndCannotGoAlongStopsTheExchange) {
+  Program run = start_script(whole_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec(
+      "ALTER PUBLICATION outside SET "
+      "(publish_via_partition_root = false)");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_NE(run.wait(), 0);
+  EXPECT_NE(run.err().find("publication outside"), std::string::npos)
+      << run.err();
+  session().exec(
+      "ALTER PUBLICATION outside SET "
+      "(publish_via_partition_root = true)");
+
+  expect_run(0, "", whole_);
+  expect_migrated();
+  static_cast<void>(kInterrupted);
+}
+
+}  // namespace
+}  // namespace pgrecast::test
