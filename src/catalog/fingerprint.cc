@@ -76,6 +76,18 @@ std::string Fingerprint::shape_difference(const Fingerprint& now) const {
   return text;
 }
 
+bool Fingerprint::endangers_writers(const Fingerprint& now) const {
+  for (std::size_t i = 0; i < shape.size() && i < now.shape.size(); ++i) {
+    const std::string& part = shape[i];
+    if (!part.starts_with("replica identity: ") &&
+        !part.starts_with("publication: ")) {
+      continue;
+    }
+    if (part != now.shape[i]) return true;
+  }
+  return false;
+}
+
 std::string Fingerprint::to_json() const {
   return nlohmann::json{{"storage", storage}, {"shape", shape}}.dump();
 }

@@ -87,8 +87,7 @@ ExitCode report_current_error() {
     return ExitCode::kCutoverNotAchieved;
   } catch (const SourceChanged& error) {
     return say(ExitCode::kRefused, "the source was changed", error.what(),
-               "undo that change and run the same command, or `pgrecast "
-               "abort` and begin anew");
+               error.advice());
   } catch (const OwnershipLost& error) {
     return say(ExitCode::kResumable, "taken over", error.what(), kResume);
   } catch (const StorageError& error) {

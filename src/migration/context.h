@@ -127,6 +127,16 @@ PassResult verify_tables(Context& context);
 void cut_over(Context& context);
 
 // keeper.cc
+struct WatchedTable {
+  catalog::Oid oid = 0;
+  std::string display;
+  catalog::Fingerprint fingerprint;
+};
+std::vector<WatchedTable> watched_tables(const Context& context);
+// After a source was changed, when no thread of ours runs any more: while a
+// column list is published, another replica identity makes the application's
+// own UPDATEs fail. Then the publication goes; true if it did.
+bool protect_writers(const Context& context, pg::Connection& connection);
 // Once a second, on a session of its own: the heartbeat, commands, and a look
 // at what must not change. `on_command` is called on the keeper's thread.
 void keep(Context& context, const std::stop_token& stop,

@@ -39,17 +39,9 @@ void measure(Context& context, pg::Connection& connection) {
   });
 }
 
-struct Watched {
-  catalog::Oid oid;
-  std::string display;
-  catalog::Fingerprint fingerprint;
-};
-
-// While a column list is published, a changed replica identity makes the
-// application's own UPDATEs fail: then the publication goes at once.
 void watch(Context& context, pg::Connection& connection,
-           const std::vector<Watched>& tables) {
-  for (const Watched& table : tables) {
+           const std::vector<WatchedTable>& tables) {
+  for (const WatchedTable& table : tables) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         connection, table.oid, context.record.publication);
     const std::string difference = table.fingerprint.shape_difference(now);
@@ -57,9 +49,10 @@ void watch(Context& context, pg::Connection& connection,
     // Unless that was ourselves: the phase changes with the exchange.
     const auto record = read_migration(connection, context.record.name);
     if (!record || record->phase >= Phase::kExchanged) return;
-    log::error("migration", "source changed by somebody, publication dropped",
-               "table={} change='{}'", table.display, difference);
-    capture::drop_publication(connection, context.record.publication);
+    // Their UPDATEs fail from now on: not only when all our threads have ended.
+    if (table.fingerprint.endangers_writers(now)) {
+      capture::drop_publication(connection, context.record.publication);
+    }
     throw SourceChanged(table.display +
                         " was changed by somebody while it was being "
                         "migrated: " +
@@ -69,15 +62,34 @@ void watch(Context& context, pg::Connection& connection,
 
 }  // namespace
 
-void keep(Context& context, const std::stop_token& stop,
-          const std::function<void(const Command&)>& on_command) {
-  // A copy: the Runner's thread may take a new relfilenode over meanwhile.
-  std::vector<Watched> watched;
+std::vector<WatchedTable> watched_tables(const Context& context) {
+  std::vector<WatchedTable> watched;
   for (const plan::MigratedTable& table : context.tables) {
     watched.push_back({.oid = table.source.oid,
                        .display = table.target.source.display(),
                        .fingerprint = table.fingerprint});
   }
+  return watched;
+}
+
+bool protect_writers(const Context& context, pg::Connection& connection) {
+  for (const WatchedTable& table : watched_tables(context)) {
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        connection, table.oid, context.record.publication);
+    if (!table.fingerprint.endangers_writers(now)) continue;
+    log::error("migration", "publication dropped, so that writers go on",
+               "table={} change='{}'", table.display,
+               table.fingerprint.shape_difference(now));
+    capture::drop_publication(connection, context.record.publication);
+    return true;
+  }
+  return false;
+}
+
+void keep(Context& context, const std::stop_token& stop,
+          const std::function<void(const Command&)>& on_command) {
+  // A copy: the Runner's thread may take a new relfilenode over meanwhile.
+  const std::vector<WatchedTable> watched = watched_tables(context);
   pg::Connection connection = context.open("keeper", stop);
   connection.exec("LISTEN pgrecast");
   const std::string host = host_name();

@@ -98,8 +98,8 @@ class Runner::Impl {
     } catch (...) {
       stop_threads();
       // A thread that failed first is the reason that everything else did.
-      if (const auto first = threads_.error()) rethrow_for_operator(first);
-      rethrow_for_operator(std::current_exception());
+      const auto first = threads_.error();
+      fail(first != nullptr ? first : std::current_exception());
     }
     stop_threads();
   }
@@ -123,6 +123,33 @@ class Runner::Impl {
   void clear_away();
   void on_command(const Command& command);
   void end_of_stopped();
+
+  bool writers_protected() {
+    try {
+      pg::Connection connection =
+          pg::Connection::open(context_.endpoint, "protect", std::stop_token());
+      return protect_writers(context_, connection);
+    } catch (const Error& error) {
+      log::error("migration", "cannot see whether writers are hindered",
+                 "error='{}' next='drop publication {} if they are'",
+                 error.what(), context_.record.publication);
+      return false;
+    }
+  }
+
+  [[noreturn]] void fail(const std::exception_ptr& failure) {
+    try {
+      rethrow_for_operator(failure);
+    } catch (const SourceChanged& error) {
+      // Whoever noticed it: before we end, the application can go on.
+      if (!writers_protected()) throw;
+      throw SourceChanged(
+          error.what(),
+          "its publication was dropped, so that the application's updates go "
+          "on, and changes are lost from there: undo that change and run the "
+          "same command with --repair, or `pgrecast abort` and begin anew");
+    }
+  }
 
   void stop_threads() {
     threads_.request_stop();

@@ -86,11 +86,19 @@ class OwnershipLost : public Error {
 };
 
 // The source is no longer the table that the migration was planned for: a
-// clean stop that names the change.
+// clean stop that names the change. `advice` is what the operator can do.
 class SourceChanged : public Error {
  public:
-  explicit SourceChanged(const std::string& message)
-      : Error(message, Remedy::kFail) {}
+  explicit SourceChanged(const std::string& message,
+                         std::string advice =
+                             "undo that change and run the same command, or "
+                             "`pgrecast abort` and begin anew")
+      : Error(message, Remedy::kFail), advice_(std::move(advice)) {}
+
+  const std::string& advice() const { return advice_; }
+
+ private:
+  std::string advice_;
 };
 
 // A wait reached its deadline. `what` names what was waited for.

@@ -24,6 +24,10 @@ struct Fingerprint {
   // What differs, for people: "columns: [..] is now [..]"; empty when nothing.
   std::string shape_difference(const Fingerprint& now) const;
 
+  // Whether the application's own UPDATEs and DELETEs may fail now because we
+  // publish the table: its replica identity, or what we publish, is another.
+  bool endangers_writers(const Fingerprint& now) const;
+
   std::string to_json() const;
   static Fingerprint from_json(const std::string& json);
 };

@@ -181,6 +181,35 @@ TEST_F(ExitCodeTest, AUniqueIndexThatAChangeBreaksLaterIsTenAndResumable) {
   expect_run(0, "", strict);
 }
 
+// Somebody's index ended a migration of days for good: the publication was
+// dropped with it, and the message told to run the same command.
+TEST_F(ExitCodeTest, AChangeOfTheSourceIsThreeAndResumableOnceUndone) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("CREATE INDEX somebodys ON orders (amount)");
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), kRefused) << run.output();
+  EXPECT_NE(run.err().find("somebodys"), std::string::npos) << run.err();
+
+  session().exec("DROP INDEX somebodys");
+
+  expect_run(0, "", script());
+}
+
+// While a column list is published, the application's own UPDATEs would fail.
+TEST_F(ExitCodeTest, AChangeOfTheReplicaIdentityHindersNoWriter) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("ALTER TABLE orders REPLICA IDENTITY FULL");
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), kRefused) << run.output();
+  EXPECT_NE(run.err().find("--repair"), std::string::npos) << run.err();
+  EXPECT_EQ(session().try_exec("UPDATE orders SET amount = 2 WHERE id = 3"),
+            kSuccess);
+
+  session().exec("ALTER TABLE orders REPLICA IDENTITY DEFAULT");
+
+  expect_run(0, "", script(), {"--repair"});
+}
+
 TEST(ServerSettings, AServerThatCannotDecodeIsRefused) {
   PgCluster plain(PgCluster::Settings{{"wal_level", "replica"}});
   Session(plain.dsn()).exec("CREATE TABLE orders (id integer PRIMARY KEY)");
