@@ -57,9 +57,39 @@ std::string parts_query(Oid oid, const std::string& publication) {
    FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid), 'none'),
  'storage options: ' || COALESCE(c.reloptions::pg_catalog.text, 'none') || ' ' ||
   (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attstorage, a.attcompression,
-          COALESCE(a.attstattarget, -1)) ORDER BY a.attnum)::pg_catalog.text
+          COALESCE(a.attstattarget, -1), a.attoptions) ORDER BY a.attnum)::pg_catalog.text
    FROM pg_catalog.pg_attribute a
-   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) || ' ' ||
+  COALESCE((SELECT t.reloptions::pg_catalog.text FROM pg_catalog.pg_class t
+            WHERE t.oid = c.reltoastrelid), 'none') || ' ' ||
+  c.reltablespace::pg_catalog.text || ' ' || c.relam::pg_catalog.text || ' ' ||
+  c.relpersistence::pg_catalog.text,
+ 'index options: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, ic.reloptions, ic.reltablespace,
+          i.indisclustered, (SELECT pg_catalog.json_agg(a.attstattarget ORDER BY a.attnum)
+           FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid AND a.attstattarget >= 0))
+          ORDER BY ic.relname)::pg_catalog.text
+   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+   WHERE i.indrelid = c.oid AND i.indisvalid), 'none'),
+ 'comments: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(m.part, m.sub,
+          pg_catalog.hashtext(m.description)) ORDER BY m.part, m.sub)::pg_catalog.text
+   FROM (SELECT CASE WHEN d.objsubid = 0 THEN 'table' ELSE 'column' END AS part,
+                d.objsubid::pg_catalog.text AS sub, d.description
+         FROM pg_catalog.pg_description d
+         WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = c.oid
+         UNION ALL
+         SELECT 'index', ic.relname, d.description
+         FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+         JOIN pg_catalog.pg_description d ON d.objoid = ic.oid AND d.objsubid = 0
+          AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         WHERE i.indrelid = c.oid
+         UNION ALL
+         SELECT 'constraint', n.conname, d.description
+         FROM pg_catalog.pg_constraint n
+         JOIN pg_catalog.pg_description d ON d.objoid = n.oid
+          AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+         WHERE n.conrelid = c.oid AND n.contype IN ('c', 'n', 'p', 'u', 'x')) AS m), 'none')
 FROM pg_catalog.pg_class c WHERE c.oid = {0}::pg_catalog.oid)sql",
       oid, pg::quote_literal(publication));
 }

@@ -113,6 +113,13 @@ TEST_F(CatalogTest, FingerprintTellsEveryChangeThatIsNotInTheStream) {
            {"ALTER TABLE t ADD CHECK (u > 0)", "constraints"},
            {"ALTER TABLE t ALTER u SET DEFAULT 5", "defaults"},
            {"ALTER TABLE t SET (fillfactor = 50)", "storage options"},
+           {"ALTER TABLE t ALTER u SET (n_distinct = 7)", "storage options"},
+           {"ALTER INDEX t_u_idx SET (fillfactor = 60)", "index options"},
+           {"ALTER TABLE t CLUSTER ON t_u_idx", "index options"},
+           {"COMMENT ON TABLE t IS 'ours'", "comments"},
+           {"COMMENT ON TABLE t IS 'yours'", "comments"},
+           {"COMMENT ON COLUMN t.u IS 'ours'", "comments"},
+           {"COMMENT ON INDEX t_u_idx IS 'ours'", "comments"},
            {"ALTER TABLE t RENAME TO t2", "name"}}) {
     SCOPED_TRACE(change);
     session().exec(change);
@@ -125,7 +132,7 @@ TEST_F(CatalogTest, FingerprintTellsEveryChangeThatIsNotInTheStream) {
     EXPECT_TRUE(holds(connection_));
   }
   for (const char* harmless :
-       {"ANALYZE t2", "VACUUM t2", "COMMENT ON TABLE t2 IS 'x'",
+       {"ANALYZE t2", "VACUUM t2", "COMMENT ON SCHEMA public IS 'x'",
         "REINDEX TABLE CONCURRENTLY t2", "INSERT INTO t2 VALUES (1, 'a', 1)"}) {
     session().exec(harmless);
     EXPECT_TRUE(holds(connection_))
