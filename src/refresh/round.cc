@@ -72,12 +72,14 @@ std::int64_t Rounds::insert_batch(pg::Connection& connection,
 }
 
 // Outside of the transaction that failed. Of its batch the rows are looked for
-// that the shadow refuses; there may be none, where values were in each other's
-// way.
+// that the shadow refuses; there may be none by now.
 void Rounds::rethrow_with_keys(pg::Connection& connection,
                                const pg::SqlError& error) {
   const auto rejected = std::exchange(rejected_, std::nullopt);
-  if (!rejected || !error.blames_data()) throw;
+  // Of values that are in each other's way the server's words tell more.
+  if (!rejected || !error.blames_data() || is_uniqueness_violation(error)) {
+    throw;
+  }
   std::vector<std::string> keys = plan::rejected_rows(
       connection, *rejected->table->table,
       rejected->table->statements.keys_condition(), rejected->params);
