@@ -3,6 +3,7 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/exchange/exchange.h"
+#include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/runner.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/script/script_error.h"
@@ -85,6 +86,9 @@ ExitCode report_current_error() {
       fmt::print(stderr, "    {}\n", difference);
     }
     return ExitCode::kCutoverNotAchieved;
+  } catch (const migration::SchemaKept& error) {
+    return say(ExitCode::kRefused, "not wholly removed", error.what(),
+               "move or drop these, then the same command removes the rest");
   } catch (const SourceChanged& error) {
     return say(ExitCode::kRefused, "the source was changed", error.what(),
                error.advice());

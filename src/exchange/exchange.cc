@@ -665,19 +665,22 @@ ExchangeRefused::ExchangeRefused(const std::string& message,
             Remedy::kFail),
       differences_(std::move(differences)) {}
 
+std::string guard_function(const std::string& retired_schema) {
+  return pg::quote_qualified(retired_schema, kGuard) + "()";
+}
+
 void prepare_guard(pg::Connection& connection,
                    const std::string& retired_schema) {
-  const std::string function = pg::quote_qualified(retired_schema, kGuard);
   connection.exec(fmt::format(
-      R"sql(CREATE OR REPLACE FUNCTION {0}() RETURNS pg_catalog.trigger
+      R"sql(CREATE OR REPLACE FUNCTION {0} RETURNS pg_catalog.trigger
 LANGUAGE plpgsql SET search_path = '' AS $guard$
 BEGIN
   RAISE EXCEPTION 'this table was replaced by % and is only kept until "pgrecast finish"', TG_ARGV[0]
     USING ERRCODE = '55000',
           HINT = 'Use the new table; a session that still has this one should connect anew.';
 END $guard$;
-GRANT EXECUTE ON FUNCTION {0}() TO PUBLIC)sql",
-      function));
+GRANT EXECUTE ON FUNCTION {0} TO PUBLIC)sql",
+      guard_function(retired_schema)));
 }
 
 Attempt attempt_exchange(pg::Connection& connection,

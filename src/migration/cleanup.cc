@@ -7,11 +7,13 @@
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/copy/copier.h"
+#include "pgrecast/exchange/exchange.h"
 #include "pgrecast/migration/options.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <functional>
 #include <utility>
@@ -43,30 +45,70 @@ void retry_politely(pg::Connection& connection, std::string_view what,
   connection.exec("SET lock_timeout = 0");
 }
 
-void drop_schema_with_table(pg::Connection& connection,
-                            const std::string& schema) {
-  // Our tables only; anything that somebody else put there keeps the schema.
+// Whatever of a migration can be dropped is dropped; what somebody made depend
+// on it is kept, and told at the end.
+class Drops {
+ public:
+  explicit Drops(pg::Connection& connection) : connection_(connection) {}
+
+  void drop(const std::string& what, const std::string& statement) {
+    try {
+      retry_politely(connection_, "drop " + what,
+                     [&] { connection_.exec(statement); });
+    } catch (const pg::SqlError& error) {
+      if (error.sqlstate() != pg::sqlstate::kDependentObjectsStillExist) throw;
+      connection_.exec("SET lock_timeout = 0");
+      kept_.push_back(fmt::format("{} ({})", what, error.fields().detail));
+    }
+  }
+
+  void throw_if_kept() const {
+    if (!kept_.empty()) throw SchemaKept(join(kept_, "; "));
+  }
+
+ private:
+  pg::Connection& connection_;
+  std::vector<std::string> kept_;
+};
+
+// The shadows or the retired tables: only those, by their OIDs, and only while
+// they lie in a schema that we made. Their partitions go with them. Whatever
+// else is in those schemas somebody else has put there, and keeps them.
+void drop_tables(Drops& drops, pg::Connection& connection,
+                 const MigrationRecord& record, const char* oid_column) {
   const pg::Result tables = connection.exec(
-      "SELECT pg_catalog.format('DROP TABLE %I.%I', n.nspname, c.relname)"
-      " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
-      "  ON n.oid = c.relnamespace"
-      " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT "
-      "c.relispartition",
-      {schema});
+      fmt::format("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)"
+                  " FROM pgrecast.tables t"
+                  " JOIN pg_catalog.pg_class c ON c.oid = t.{}"
+                  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                  " WHERE t.migration = $1 AND n.nspname IN"
+                  "  (SELECT pg_catalog.jsonb_array_elements_text($2))",
+                  oid_column),
+      {record.name, nlohmann::json(record.schemas).dump()});
   for (int row = 0; row < tables.rows(); ++row) {
-    retry_politely(connection, "drop table",
-                   [&] { connection.exec(std::string(tables.text(row, 0))); });
+    const std::string name(tables.text(row, 0));
+    drops.drop("table " + name, "DROP TABLE IF EXISTS " + name);
+    PGRECAST_SYNC_POINT("cleanup:table");
   }
-  const pg::Result functions = connection.exec(
-      "SELECT pg_catalog.format('DROP FUNCTION %s', "
-      "p.oid::pg_catalog.regprocedure)"
-      " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n"
-      "  ON n.oid = p.pronamespace WHERE n.nspname = $1",
-      {schema});
-  for (int row = 0; row < functions.rows(); ++row) {
-    connection.exec(std::string(functions.text(row, 0)));
+}
+
+void drop_schemas(Drops& drops, const MigrationRecord& record) {
+  for (const std::string& schema : record.schemas) {
+    const std::string guard = exchange::guard_function(schema);
+    drops.drop("function " + guard, "DROP FUNCTION IF EXISTS " + guard);
+    const std::string name = pg::quote_identifier(schema);
+    drops.drop("schema " + name, "DROP SCHEMA IF EXISTS " + name);
+    PGRECAST_SYNC_POINT("cleanup:schema");
   }
-  connection.exec("DROP SCHEMA IF EXISTS " + pg::quote_identifier(schema));
+}
+
+void remove_made(pg::Connection& connection, const MigrationRecord& record,
+                 const char* oid_column) {
+  Drops drops(connection);
+  drop_tables(drops, connection, record, oid_column);
+  drop_schemas(drops, record);
+  drops.throw_if_kept();
+  delete_migration(connection, record.name);
 }
 
 }  // namespace
@@ -102,19 +144,11 @@ void remove_capture(pg::Connection& connection, const MigrationRecord& record,
 void undo_migration(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir) {
   remove_capture(connection, record, state_dir);
-  for (const std::string& schema : record.schemas) {
-    drop_schema_with_table(connection, schema);
-    PGRECAST_SYNC_POINT("cleanup:schema");
-  }
-  delete_migration(connection, record.name);
+  remove_made(connection, record, "shadow_oid");
 }
 
 void remove_retired(pg::Connection& connection, const MigrationRecord& record) {
-  for (const std::string& schema : record.schemas) {
-    drop_schema_with_table(connection, schema);
-    PGRECAST_SYNC_POINT("cleanup:schema");
-  }
-  delete_migration(connection, record.name);
+  remove_made(connection, record, "source_oid");
 }
 
 void do_afterwards(pg::Connection& connection,

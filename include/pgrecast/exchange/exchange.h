@@ -95,6 +95,9 @@ class ExchangeRefused : public Error {
   std::vector<std::string> differences_;
 };
 
+// The function behind the guards of the retired tables in that schema.
+std::string guard_function(const std::string& retired_schema);
+
 // Creates, or replaces, the function behind the retired tables' guards. Once,
 // outside of a transaction or in one, before the first attempt.
 void prepare_guard(pg::Connection& connection,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pgrecast/base/deadline.h"
+#include "pgrecast/base/error.h"
 #include "pgrecast/migration/state.h"
 #include "pgrecast/pg/connection.h"
 
@@ -13,12 +14,22 @@
 // all of it can be repeated after a crash, from any host.
 namespace pgrecast::migration {
 
+// Something of somebody else's is in a schema of ours, or depends on a table of
+// ours, and is never dropped. All else is removed; the same step does the rest
+// once that is out of the way.
+class SchemaKept : public Error {
+ public:
+  explicit SchemaKept(const std::string& kept)
+      : Error("somebody's objects keep what is to be dropped: " + kept,
+              Remedy::kFail) {}
+};
+
 // The folder of a migration's change buffer.
 std::filesystem::path buffer_path(const std::filesystem::path& state_dir,
                                   const MigrationRecord& record);
 
 // Before the exchange: back to what was before `run`. The caller owns the
-// migration and nothing of it runs any more.
+// migration and nothing of it runs any more. Throws SchemaKept.
 void undo_migration(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir);
 
@@ -26,7 +37,7 @@ void undo_migration(pg::Connection& connection, const MigrationRecord& record,
 void remove_capture(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir);
 
-// After that: the retired tables and our last traces.
+// After that: the retired tables and our last traces. Throws SchemaKept.
 void remove_retired(pg::Connection& connection, const MigrationRecord& record);
 
 // After the exchange: validates foreign keys, one by one, and what else was put

@@ -151,6 +151,41 @@ INSTANTIATE_TEST_SUITE_P(EachPhase, AbortWhileRunning,
                                            "verifying", "ready"),
                          plain);
 
+// All tables of the schema were dropped, whoever had made them.
+TEST_F(AbortTest, SomebodysTableInOurSchemaIsNamedAndKept) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=round:after_commit"});
+  ASSERT_EQ(killed.wait(), kKilled) << killed.output();
+  session().exec(
+      "CREATE TABLE pgrecast_orders.backup AS SELECT 42 AS kept;"
+      "CREATE FUNCTION pgrecast_orders.mine() RETURNS integer LANGUAGE sql"
+      " RETURN 42");
+
+  std::string output;
+  EXPECT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+              &output),
+      3);
+
+  EXPECT_NE(output.find("pgrecast_orders.backup"), std::string::npos) << output;
+  EXPECT_NE(output.find("pgrecast_orders.mine()"), std::string::npos) << output;
+  EXPECT_EQ(session().query_value("SELECT kept FROM pgrecast_orders.backup"),
+            "42");
+  EXPECT_EQ(session().query_value("SELECT pgrecast_orders.mine()"), "42");
+  // What costs the primary something is gone all the same.
+  EXPECT_EQ(superuser_session().query_value(
+                "SELECT (SELECT count(*) FROM pg_publication) || ' ' ||"
+                " (SELECT count(*) FROM pg_replication_slots WHERE database ="
+                " current_database()) || ' ' || (SELECT count(*) FROM pg_class"
+                " WHERE relname = 'orders')"),
+            "0 0 1");
+
+  session().exec(
+      "DROP TABLE pgrecast_orders.backup; DROP FUNCTION "
+      "pgrecast_orders.mine()");
+  abort(state_dir());
+  expect_as_before();
+}
+
 TEST_F(AbortTest, AfterTheExchangeIsRefused) {
   resume();
 

@@ -82,6 +82,31 @@ TEST_F(FinishTest, StoppedWhileItWaitsItIsDoneByTheNext) {
   EXPECT_EQ(command(finish(), &output), 0) << output;
 }
 
+TEST_F(FinishTest, WhatSomebodyMadeOfTheRetiredTableIsNamedAndKept) {
+  resume();
+  session().exec(fmt::format(
+      "CREATE TABLE pgrecast_orders_retired.backup AS SELECT 42 AS kept;"
+      "CREATE VIEW old_orders AS SELECT * FROM {}",
+      retired_table()));
+
+  std::string output;
+  EXPECT_EQ(command(finish(), &output), 3) << output;
+
+  EXPECT_NE(output.find("orders_retired.backup"), std::string::npos) << output;
+  EXPECT_NE(output.find("old_orders"), std::string::npos) << output;
+  EXPECT_EQ(
+      session().query_value("SELECT kept FROM pgrecast_orders_retired.backup"),
+      "42");
+  EXPECT_EQ(session().query_value("SELECT count(*) FROM old_orders"), "12000");
+
+  session().exec(
+      "DROP VIEW old_orders;"
+      "ALTER TABLE pgrecast_orders_retired.backup SET SCHEMA public");
+  EXPECT_EQ(command(finish(), &output), 0) << output;
+  EXPECT_EQ(session().query_value("SELECT kept FROM backup"), "42");
+  expect_migrated();
+}
+
 TEST_F(FinishTest, BeforeTheExchangeIsRefused) {
   Program run = start({"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
