@@ -92,7 +92,7 @@ WITH RECURSIVE base AS (
   SELECT base.type, t.oid, t.typtype, t.typbasetype
   FROM base JOIN pg_catalog.pg_type t ON t.oid = base.typbasetype
   WHERE base.typtype = 'd')
-SELECT a.attname, a.attnum, pg_catalog.format_type(a.atttypid, -1), base.base,
+SELECT a.attname, a.attnum, pg_catalog.format_type(base.base, -1), base.base,
        base.typtype = 'e', COALESCE(co.collisdeterministic, true),
        pg_catalog.quote_ident(n.nspname) || '.' || o.oprname
 FROM pg_catalog.pg_index i

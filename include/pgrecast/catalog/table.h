@@ -49,7 +49,9 @@ enum class KeyForm { kInt2, kInt4, kInt8, kOid, kUuid, kTimestamp, kRaw };
 struct KeyColumn {
   std::string name;
   int attnum = 0;
-  std::string type;    // of parameters: the column's, without modifiers
+  // Of parameters: the column's, without modifiers and with domains resolved.
+  // A domain's check may be NOT VALID, and keys that break it must be found.
+  std::string type;
   std::string equals;  // OPERATOR(pg_catalog.=), the key index's own
   KeyForm form = KeyForm::kRaw;
   // Equal values are equal bytes. Not so for numeric (1.0 and 1.00), citext,

@@ -205,6 +205,21 @@ TEST_F(PassTest, CompositeKeysOfOddTextAndOddTypes) {
   expect_in_step();
 }
 
+TEST_F(PassTest, KeysThatBreakACheckOfTheirDomainAreCompared) {
+  begin_complete(
+      "CREATE DOMAIN code AS int; CREATE TABLE items (id code PRIMARY KEY, v "
+      "int); INSERT INTO items SELECT x, x FROM generate_series(1, 11000) x;"
+      "ALTER DOMAIN code ADD CHECK (value < 0) NOT VALID",
+      "ALTER TABLE items ALTER v TYPE bigint");
+  EXPECT_EQ(pass(), Texts{});
+  EXPECT_GT(ranges_, 1);
+
+  session().exec("UPDATE " + shadow() + " SET v = 0 WHERE v = 8");
+  EXPECT_EQ(pass(), Texts{"different 8"});
+  rounds().exact(*data_);
+  expect_in_step();
+}
+
 TEST_F(PassTest, RowsThatStayBehindAndValuesMadeAnewAreNoDifference) {
   begin_complete(kItems,
                  "DELETE FROM items WHERE v % 3 = 0; ALTER TABLE items ADD "
