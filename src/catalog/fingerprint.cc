@@ -14,6 +14,9 @@ namespace {
 //
 // Of indexes only valid ones count: REINDEX CONCURRENTLY goes by unseen.
 //
+// Of our publication the xmin of both rows: a change and its undoing within a
+// second are seen, too, since what was written between them is in no stream.
+//
 // No setting may change what it answers (format_type and regclass would follow
 // the search_path): it is asked by sessions with the script's settings too.
 // Column 0 is the storage, the others are the parts of the shape.
@@ -34,7 +37,7 @@ std::string parts_query(Oid oid, const std::string& publication) {
    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
    WHERE i.indrelid = c.oid AND (i.indisreplident OR i.indisprimary)), 'none'),
  'publication: ' || COALESCE(
-  (SELECT pg_catalog.json_build_array(pr.oid, p.pubinsert, p.pubupdate, p.pubdelete,
+  (SELECT pg_catalog.json_build_array(pr.oid, pr.xmin, p.xmin, p.pubinsert, p.pubupdate, p.pubdelete,
           p.pubtruncate, pg_catalog.to_jsonb(pr)->>'prattrs', pg_catalog.to_jsonb(pr)->>'prqual')::pg_catalog.text
    FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid
    WHERE p.pubname = {1} AND pr.prrelid = c.oid), 'not published'),
