@@ -13,6 +13,7 @@
 #include "pgrecast/plan/migrated_table.h"
 #include "pgrecast/refresh/round.h"
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -21,6 +22,13 @@
 #include <vector>
 
 namespace pgrecast::migration {
+
+// What the keeper compares a source with.
+struct WatchedTable {
+  catalog::Oid oid = 0;
+  std::string display;
+  catalog::Fingerprint fingerprint;
+};
 
 // What the phases of one migration share. Owned by the Runner; changed by its
 // thread only, and only while no other thread runs but the receiver's and the
@@ -44,6 +52,10 @@ struct Context {
   std::unique_ptr<capture::XidReference> xids;
   std::unique_ptr<capture::Fences> fences;
   capture::ReceiverStatus receiver_status;
+  // From `in_stream` on it stays as it is, for the keeper: the Runner's thread
+  // may take a new relfilenode over meanwhile.
+  std::vector<WatchedTable> watched;
+  std::atomic<bool> in_stream{false};
 
   std::optional<pg::Connection> control;  // the Runner's thread
   std::optional<pg::Connection> fence;    // the Runner's thread
@@ -127,11 +139,6 @@ PassResult verify_tables(Context& context);
 void cut_over(Context& context);
 
 // keeper.cc
-struct WatchedTable {
-  catalog::Oid oid = 0;
-  std::string display;
-  catalog::Fingerprint fingerprint;
-};
 std::vector<WatchedTable> watched_tables(const Context& context);
 // After a source was changed, when no thread of ours runs any more: while a
 // column list is published, another replica identity makes the application's

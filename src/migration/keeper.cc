@@ -88,16 +88,17 @@ bool protect_writers(const Context& context, pg::Connection& connection) {
 
 void keep(Context& context, const std::stop_token& stop,
           const std::function<void(const Command&)>& on_command) {
-  // A copy: the Runner's thread may take a new relfilenode over meanwhile.
-  const std::vector<WatchedTable> watched = watched_tables(context);
   pg::Connection connection = context.open("keeper", stop);
   connection.exec("LISTEN pgrecast");
   const std::string host = host_name();
   while (!stop.stop_requested()) {
-    measure(context, connection);
+    // Before that there is nothing to measure or to lose, but a long wait for
+    // others' transactions, in which commands are heard.
+    const bool in_stream = context.in_stream;
+    if (in_stream) measure(context, connection);
     beat(connection, context.record.name, host, getpid(),
          context.progress->read().to_json());
-    watch(context, connection, watched);
+    if (in_stream) watch(context, connection, context.watched);
     const Command command = take_command(connection, context.record.name);
     if (!command.command.empty()) on_command(command);
     connection.wait_readable(Deadline::in(kBeatEvery));

@@ -115,6 +115,7 @@ class Runner::Impl {
   void repair();
   void start_stream();
   void start_keeper();
+  void start_watching();
   void go_on();
   bool verification_owed();
   void note_verified(bool verified);
@@ -239,11 +240,12 @@ void Runner::Impl::begin(const script::Script& script) {
   log::info("migration", "phase changed", "phase=preparing");
   prepare(context_, script, plan);
   load_tables(context_);
+  start_keeper();
   make_slot(context_);
   start_stream();
   find_start(context_);
   record_identity(context_);
-  start_keeper();
+  start_watching();
   PGRECAST_SYNC_POINT("prepare:x0");
   context_.enter(Phase::kCopying);
 }
@@ -270,6 +272,7 @@ void Runner::Impl::resume(const script::Script& script) {
     return;
   }
   load_tables(context_);
+  start_keeper();
   if (context_.options.repair) {
     repair();
     return;
@@ -284,7 +287,7 @@ void Runner::Impl::resume(const script::Script& script) {
     differences_expected_ = true;
     context_.record.verified = false;
   }
-  start_keeper();
+  start_watching();
 }
 
 void Runner::Impl::undo() {
@@ -315,7 +318,7 @@ void Runner::Impl::repair() {
   start_stream();
   find_start(context_);
   record_identity(context_);
-  start_keeper();
+  start_watching();
   differences_expected_ = true;
 }
 
@@ -343,6 +346,12 @@ void Runner::Impl::start_keeper() {
     keep(context_, stop,
          [this](const Command& command) { on_command(command); });
   });
+}
+
+// From here on the keeper measures the stream and watches the sources.
+void Runner::Impl::start_watching() {
+  context_.watched = watched_tables(context_);
+  context_.in_stream = true;
 }
 
 void Runner::Impl::on_command(const Command& command) {

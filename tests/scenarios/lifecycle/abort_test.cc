@@ -186,6 +186,26 @@ TEST_F(AbortTest, SomebodysTableInOurSchemaIsNamedAndKept) {
   expect_as_before();
 }
 
+// Commands were heard only once the copy began, up to an hour later.
+TEST_F(AbortTest, IsHeardWhileTheSlotWaitsForAnOldTransaction) {
+  Session old = session();
+  old.exec("BEGIN; SELECT pg_current_xact_id()");
+  Program run = start();
+  Session superuser = superuser_session();
+  ASSERT_TRUE(eventually([&] {
+    return superuser.query_value(
+               "SELECT count(*) FROM pg_replication_slots WHERE database = "
+               "current_database()") == "1";
+  })) << run.output();
+
+  abort(state_dir());
+
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), 7) << run.output();
+  old.exec("ROLLBACK");
+  expect_as_before();
+  EXPECT_TRUE(nothing_in(state_dir()));
+}
+
 TEST_F(AbortTest, AfterTheExchangeIsRefused) {
   resume();
 
