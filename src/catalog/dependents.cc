@@ -1,6 +1,7 @@
 #include "pgrecast/catalog/dependents.h"
 
 #include "pgrecast/base/log.h"
+#include "pgrecast/pg/quote.h"
 
 #include <fmt/format.h>
 
@@ -79,8 +80,13 @@ SELECT DISTINCT d.classid::pg_catalog.regclass::pg_catalog.text, d.objid,
                 'it'),
        COALESCE(holder.relkind, ''), COALESCE(con.contype, ''),
        COALESCE(con.conparentid <> 0, false), COALESCE(tg.tgisinternal, false),
-       COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE'), false),
-       COALESCE(pg_catalog.pg_get_userbyid(holder.relowner), '')
+       COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE'),
+                pg_catalog.pg_has_role(fn.proowner, 'USAGE')
+                AND pg_catalog.has_schema_privilege(fn.pronamespace, 'CREATE'),
+                false),
+       COALESCE(pg_catalog.pg_get_userbyid(
+                  COALESCE(holder.relowner, fn.proowner)), ''),
+       fn.prosqlbody IS NOT NULL
 FROM pg_catalog.pg_depend d
 JOIN member m ON m.classid = d.refclassid AND m.objid = d.refobjid
 LEFT JOIN pg_catalog.pg_rewrite rw
@@ -92,8 +98,15 @@ LEFT JOIN pg_catalog.pg_constraint con
 LEFT JOIN pg_catalog.pg_trigger tg
   ON d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
  AND tg.oid = d.objid
+LEFT JOIN pg_catalog.pg_policy pol
+  ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+ AND pol.oid = d.objid
+LEFT JOIN pg_catalog.pg_proc fn
+  ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+ AND fn.oid = d.objid
 LEFT JOIN pg_catalog.pg_class holder
-  ON holder.oid = COALESCE(rw.ev_class, con.conrelid, tg.tgrelid)
+  ON holder.oid = COALESCE(rw.ev_class, con.conrelid, tg.tgrelid,
+                           pol.polrelid)
 WHERE m.part <> 'toast'
   AND NOT (d.deptype IN ('a', 'i', 'n')
            AND EXISTS (SELECT FROM member x WHERE x.classid = d.classid
@@ -127,7 +140,8 @@ WHERE d.dbid = (SELECT db.oid FROM pg_catalog.pg_database db
             'pg_catalog.pg_tablespace'::pg_catalog.regclass))
 UNION ALL
 SELECT pg_catalog.pg_describe_object(l.classoid, l.objoid, l.objsubid),
-       'has a security label of provider ' || l.provider
+       'has a security label of provider ' || l.provider || ' ("'
+       || l.label || '")'
 FROM pg_catalog.pg_seclabel l
 JOIN member m ON m.classid = l.classoid AND m.objid = l.objoid
 ORDER BY 1, 2)sql";
@@ -231,6 +245,7 @@ struct Dependent {
   bool internal = false;   // a trigger of the server's own
   bool may_alter = false;  // we are a member of the owner of that relation
   std::string owner;
+  bool atomic = false;  // a function whose body the server keeps parsed
 };
 
 char first(std::string_view text) {
@@ -251,10 +266,19 @@ Dependent read_dependent(const pg::Result& result, int row) {
   dependent.internal = result.boolean(row, column++);
   dependent.may_alter = result.boolean(row, column++);
   dependent.owner = result.text(row, column++);
+  dependent.atomic = result.boolean(row, column++);
   return dependent;
 }
 
 Refusal needs_owner(const Dependent& dependent) {
+  if (dependent.atomic) {
+    return {.what = fmt::format("{} must be replaced with the new table, for "
+                                "which the rights do not suffice",
+                                dependent.description),
+            .remedy = fmt::format("run as a member of {}, with CREATE on the "
+                                  "function's schema",
+                                  dependent.owner)};
+  }
   return {.what = fmt::format(
               "{} must be re-created with the new table, and belongs to {}",
               dependent.description, dependent.owner),
@@ -271,6 +295,14 @@ Refusal not_carried(const Dependent& dependent) {
                     : "drop it, and create it again after the migration"};
 }
 
+// Views, and rules and policies of other relations, and functions whose bodies
+// are kept parsed: their definitions name the table, and are replayed.
+bool names_the_table(const Dependent& dependent) {
+  if (dependent.catalog == "pg_rewrite") return dependent.relkind != 'm';
+  return dependent.catalog == "pg_policy" ||
+         (dependent.catalog == "pg_proc" && dependent.atomic);
+}
+
 // The closed world: nullopt only for what src/exchange carries.
 std::optional<Refusal> refusal_of(const Dependent& dependent) {
   constexpr std::string_view kKnownDeptypes = "ain";
@@ -281,8 +313,7 @@ std::optional<Refusal> refusal_of(const Dependent& dependent) {
   if (dependent.part == "sequence") return std::nullopt;
   const bool on_rows =
       dependent.part == "table" || dependent.part == "constraint";
-  if (dependent.catalog == "pg_rewrite" && dependent.relkind == 'v' &&
-      on_rows) {
+  if (on_rows && names_the_table(dependent)) {
     if (!dependent.may_alter) return needs_owner(dependent);
     return std::nullopt;
   }
@@ -325,22 +356,21 @@ void add_reasons(const pg::Result& result, std::vector<Refusal>& refusals) {
   }
 }
 
-// A dependent of the source on one of its columns, and that column's fate.
+// A dependent of the source on one of its columns that the new shape lacks. $3,
+// $4: the columns that the script renames, and their new names.
 constexpr const char* kColumnDependents = R"sql(
 SELECT DISTINCT
        pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
-       a.attname, n.attname IS NULL,
-       CASE WHEN n.attname IS NOT NULL THEN
-         pg_catalog.format_type(n.atttypid, n.atttypmod) END
+       a.attname
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_attribute a
   ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]),
+                     pg_catalog.unnest($4::pg_catalog.text[]))
+  AS m(was, now) ON m.was = a.attname
 LEFT JOIN pg_catalog.pg_attribute n
-  ON n.attrelid = $2::pg_catalog.oid AND n.attname = a.attname
- AND NOT n.attisdropped
-LEFT JOIN pg_catalog.pg_rewrite rw
-  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
- AND rw.oid = d.objid
+  ON n.attrelid = $2::pg_catalog.oid
+ AND n.attname = COALESCE(m.now, a.attname) AND NOT n.attisdropped
 LEFT JOIN pg_catalog.pg_constraint con
   ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
  AND con.oid = d.objid
@@ -350,12 +380,10 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
        OR d.classid IN ('pg_catalog.pg_rewrite'::pg_catalog.regclass,
                         'pg_catalog.pg_trigger'::pg_catalog.regclass,
                         'pg_catalog.pg_policy'::pg_catalog.regclass,
+                        'pg_catalog.pg_proc'::pg_catalog.regclass,
                         'pg_catalog.pg_publication_rel'::pg_catalog.regclass,
                         'pg_catalog.pg_statistic_ext'::pg_catalog.regclass))
-  AND (n.attname IS NULL
-       OR rw.ev_class <> $1::pg_catalog.oid
-          AND (n.atttypid, n.atttypmod, n.attcollation)
-              IS DISTINCT FROM (a.atttypid, a.atttypmod, a.attcollation))
+  AND n.attname IS NULL
 ORDER BY 1, 2)sql";
 
 // A sequence whose column the new shape lacks stays with the old table, and is
@@ -380,7 +408,13 @@ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                     AND ad.adrelid IN ($1::pg_catalog.oid, $2::pg_catalog.oid))
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute n
                   WHERE n.attrelid = $2::pg_catalog.oid
-                    AND n.attname = a.attname AND NOT n.attisdropped)
+                    AND n.attname = COALESCE(
+                      (SELECT m.now
+                       FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]),
+                              pg_catalog.unnest($4::pg_catalog.text[]))
+                         AS m(was, now)
+                       WHERE m.was = a.attname), a.attname)
+                    AND NOT n.attisdropped)
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   JOIN pg_catalog.pg_attrdef ad ON ad.oid = x.objid
                    AND ad.adrelid = $2::pg_catalog.oid
@@ -423,25 +457,28 @@ std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
   return refusals;
 }
 
-std::vector<Refusal> dependents_on_changed_columns(pg::Connection& connection,
-                                                   Oid source, Oid target) {
-  const pg::Result columns =
-      connection.exec(kColumnDependents, {source, target});
+std::vector<Refusal> dependents_on_dropped_columns(pg::Connection& connection,
+                                                   const Reshaped& table) {
+  std::vector<std::string> was;
+  std::vector<std::string> now;
+  for (const auto& [before, after] : table.renamed) {
+    was.push_back(before);
+    now.push_back(after);
+  }
+  const std::vector<pg::Param> params = {table.source, table.target,
+                                         pg::array_literal(was),
+                                         pg::array_literal(now)};
+  const pg::Result columns = connection.exec(kColumnDependents, params);
   std::vector<Refusal> refusals;
   refusals.reserve(static_cast<std::size_t>(columns.rows()));
   for (int row = 0; row < columns.rows(); ++row) {
     refusals.push_back(
-        {.what = columns.boolean(row, 2)
-                     ? fmt::format("{} needs column {}, which the new table "
-                                   "does not have",
-                                   columns.text(row, 0), columns.text(row, 1))
-                     : fmt::format("{} uses column {}, whose type becomes {}",
-                                   columns.text(row, 0), columns.text(row, 1),
-                                   columns.text(row, 3)),
+        {.what = fmt::format("{} needs column {}, which the new table does not "
+                             "have",
+                             columns.text(row, 0), columns.text(row, 1)),
          .remedy = "drop it, and create it again after the migration"});
   }
-  const pg::Result sequences =
-      connection.exec(kSequenceDependents, {source, target});
+  const pg::Result sequences = connection.exec(kSequenceDependents, params);
   for (int row = 0; row < sequences.rows(); ++row) {
     refusals.push_back(
         {.what = fmt::format("{} uses {}, which belongs to column {}; the new "

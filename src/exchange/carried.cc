@@ -14,27 +14,6 @@ using catalog::Oid;
 
 constexpr int kHasPublicationFilters = 150000;
 
-// view, its lock, its replacement. With its options, as CREATE OR REPLACE VIEW
-// drops what is left out, and with security_barrier, rows are shown that
-// should not be. Only direct readers: views on views follow these by OID.
-constexpr const char* kViews = R"sql(
-SELECT v.oid,
-       pg_catalog.format('ALTER VIEW %I.%I OWNER TO %I', n.nspname, v.relname,
-                         pg_catalog.pg_get_userbyid(v.relowner)),
-       pg_catalog.format('CREATE OR REPLACE VIEW %I.%I%s AS %s', n.nspname,
-         v.relname,
-         ' WITH (' || pg_catalog.array_to_string(v.reloptions, ', ') || ')',
-         pg_catalog.rtrim(pg_catalog.pg_get_viewdef(v.oid), '; '))
-FROM pg_catalog.pg_class v
-JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
-WHERE v.relkind = 'v' AND v.oid IN (
-  SELECT r.ev_class FROM pg_catalog.pg_depend d
-  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
-  WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.refobjid = $1::pg_catalog.oid)
-ORDER BY v.oid)sql";
-
 // constraint, drop, add, validate, comment, both ends, name.
 constexpr const char* kForeignKeys = R"sql(
 SELECT c.oid,
@@ -219,7 +198,8 @@ class Reader {
     for (const ExchangeTable& table : tables_) own_objects(table);
     for (const ExchangeTable& table : tables_) foreign_keys(table);
     for (const ExchangeTable& table : tables_) publications(table);
-    for (const ExchangeTable& table : tables_) views(table);
+    carry_views(connection_, tables_, carried_);
+    carry_readers(connection_, tables_, carried_);
     return std::move(carried_);
   }
 
@@ -231,7 +211,6 @@ class Reader {
   void own_objects(const ExchangeTable& table);
   void foreign_keys(const ExchangeTable& table);
   void publications(const ExchangeTable& table);
-  void views(const ExchangeTable& table);
 
   bool is_source(Oid oid) const {
     return std::ranges::find(tables_, oid, &ExchangeTable::source_oid) !=
@@ -437,15 +416,6 @@ void Reader::publications(const ExchangeTable& table) {
   }
 }
 
-void Reader::views(const ExchangeTable& table) {
-  const pg::Result result = connection_.exec(kViews, {table.source_oid});
-  for (int row = 0; row < result.rows(); ++row) {
-    if (!seen_.insert(result.number<Oid>(row, 0)).second) continue;
-    carried_.lock_views.emplace_back(result.text(row, 1));
-    carried_.after.emplace_back(result.text(row, 2));
-  }
-}
-
 }  // namespace
 
 Carried read_carried(pg::Connection& connection,
@@ -464,25 +434,34 @@ std::string dependents_state(pg::Connection& connection,
   // A redefinition writes the dependencies again, so that their xmin is new.
   const pg::Result result = connection.exec(
       R"sql(
+WITH RECURSIVE rel(oid) AS (
+  SELECT s.oid FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS s(oid)
+  UNION
+  SELECT r.ev_class FROM rel
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid = rel.oid
+  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid),
+part(classid, objid) AS (
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.oid
+  FROM rel r
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid
+  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray
+  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
+  WHERE t.typarray <> 0)
 SELECT COALESCE(pg_catalog.string_agg(pg_catalog.concat_ws(':', d.classid,
          d.objid, d.objsubid, d.refobjid, d.deptype, d.xmin, v.xmin), ' '
          ORDER BY d.classid, d.objid, d.objsubid, d.refobjid, d.refobjsubid),
        '')
-FROM pg_catalog.pg_depend d
+FROM part p
+JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid
 LEFT JOIN pg_catalog.pg_rewrite r
   ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid
-LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
-WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-  AND d.refobjid = ANY ($1::pg_catalog.oid[])
-   OR d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
-  AND d.refobjid IN (
-    SELECT ty.oid FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_type ty ON ty.oid = c.reltype
-    WHERE c.oid = ANY ($1::pg_catalog.oid[])
-    UNION ALL
-    SELECT ty.typarray FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_type ty ON ty.oid = c.reltype
-    WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND ty.typarray <> 0))sql",
+LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class)sql",
       {oids});
   return std::string(result.text(0, 0));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pgrecast/catalog/views.h"
 #include "pgrecast/exchange/exchange.h"
 #include "pgrecast/pg/connection.h"
 
@@ -17,10 +18,11 @@ namespace pgrecast::exchange {
 // both at once.
 struct Carried {
   // Lock the dependent views, each alone (LOCK TABLE view would lock every
-  // table in it). Before the tables: who reads through a view locks the view
-  // first.
+  // table in it). Before the tables, and each before those that it reads: who
+  // reads through a view locks the view first.
   std::vector<std::string> lock_views;
-  // The tables at the other end of foreign keys, quoted.
+  // The tables at the other end of foreign keys, and those whose policies or
+  // rules mention one of ours; quoted.
   std::vector<std::string> other_tables;
   std::vector<catalog::Oid> other_oids;
   // Under the tables' locks, before anything else: takes the sequences' locks,
@@ -36,9 +38,27 @@ struct Carried {
     std::string name;  // quoted, after the exchange
   };
   std::vector<Identity> identities;
+  // Whether any view reads a source; those that are dropped in `before` and
+  // created in `after`: grants go along, too.
+  bool has_views = false;
+  struct View {
+    catalog::Oid oid = 0;  // before the exchange
+    catalog::QualifiedName name;
+  };
+  std::vector<View> views_anew;
   // Outside of the transaction.
   std::vector<std::string> afterwards;
 };
+
+// The parts of it that read_carried() puts together; each adds to `carried`.
+void carry_views(pg::Connection& connection,
+                 const std::vector<ExchangeTable>& tables, Carried& carried);
+void carry_readers(pg::Connection& connection,
+                   const std::vector<ExchangeTable>& tables, Carried& carried);
+
+// The same tables, as the catalog layer asks for them.
+std::vector<catalog::Reshaped> reshaped(
+    const std::vector<ExchangeTable>& tables);
 
 // Reads a few catalogs a table: before the ACCESS EXCLUSIVE locks, under SHARE
 // UPDATE EXCLUSIVE ones, which keep all that matters as it is except for what
@@ -47,7 +67,8 @@ Carried read_carried(pg::Connection& connection,
                      const std::vector<ExchangeTable>& tables,
                      const std::string& own_publication);
 
-// Changes when a dependent of one of the tables comes, goes, or is redefined.
+// Changes when a dependent of one of the tables, or of a view on them, comes,
+// goes, or is redefined.
 std::string dependents_state(pg::Connection& connection,
                              const std::vector<ExchangeTable>& tables);
 

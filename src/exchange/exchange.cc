@@ -5,6 +5,7 @@
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
+#include "pgrecast/catalog/rename_columns.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/partitions.h"
@@ -59,8 +60,10 @@ struct Before {
 class Proof {
  public:
   Proof(const ExchangeTable& table, const ExchangeOptions& options,
-        const Before& before, const Inventory& retired, const Inventory& now)
+        const Carried& carried, const Before& before, const Inventory& retired,
+        const Inventory& now)
       : table_(table),
+        carried_(carried),
         own_publication_("publication " + options.own_publication),
         target_(*table.target),
         before_(before),
@@ -107,6 +110,10 @@ class Proof {
 
   void expect(const std::string& fact, const std::string& value) {
     if (fact == own_publication_) return;  // stays with the old table
+    if (may_be_printed_otherwise(fact) && now_.contains(fact)) {
+      expected_.emplace(fact, now_.at(fact));
+      return;
+    }
     static constexpr std::string_view kForeignKey = "foreign key ";
     if (fact.starts_with(kForeignKey)) {
       std::string name = fact.substr(kForeignKey.size());
@@ -125,6 +132,15 @@ class Proof {
     if (!column) return;
     expected_.emplace(fact.substr(0, open + 2) + *column + fact.substr(close),
                       value);
+  }
+
+  // Casts within a view that was created anew, since types changed. What it
+  // uses is compared.
+  bool may_be_printed_otherwise(const std::string& fact) const {
+    return std::ranges::any_of(
+        carried_.views_anew, [&](const Carried::View& view) {
+          return fact.starts_with("view text " + view.name.display());
+        });
   }
 
   std::optional<std::string> mapped(const std::string& column) const {
@@ -215,6 +231,7 @@ class Proof {
   }
 
   const ExchangeTable& table_;
+  const Carried& carried_;
   std::string own_publication_;
   const plan::TableTarget& target_;
   const Before& before_;
@@ -280,12 +297,19 @@ class Exchange {
   void read_before();
   bool lock_all();
   bool lock_sequences();
+  void read_as_renamed();
+  void rename_source_columns();
   void read_grants_again();
+  bool grant_on_views();
   void call_hooks();
   bool exchange_names();
+  bool run_batch(const std::vector<std::string>& all);
   std::vector<std::string> statements() const;
   void prove();
+  void restore_source_columns(catalog::QualifiedName plan::TableTarget::*where);
   Inventory inventory(Oid oid);
+  Inventory view_inventory(Oid oid);
+  Inventory execute(const std::string& prepared, Oid oid);
   bool attempt_lock(const std::string& statement, Deadline deadline);
   void name_holders();
 
@@ -301,7 +325,9 @@ class Exchange {
   Carried carried_;
   std::vector<Before> before_;  // as tables_
   std::vector<std::string> grants_;
-  std::optional<std::string> not_granted_;  // what was waited for
+  std::vector<std::vector<Grant>> view_grants_;     // as carried_.views_anew
+  std::vector<catalog::ColumnRenaming> renamings_;  // as tables_
+  std::optional<std::string> not_granted_;          // what was waited for
   Clock::time_point lock_asked_ = Clock::now();
   std::optional<Clock::time_point> held_since_;  // the first of them
   Deadline deadline_ = Deadline::never();
@@ -320,6 +346,9 @@ void Exchange::prepare() {
   if (settings.boolean(0, 2)) return;
   connection_.exec("PREPARE pgrecast_inventory(pg_catalog.oid) AS " +
                    inventory_query(connection_.server_version()));
+  connection_.exec(
+      fmt::format("PREPARE pgrecast_view_inventory(pg_catalog.oid) AS {}",
+                  view_inventory_query()));
 }
 
 bool Exchange::blocked_by_long_holders(const std::vector<Oid>& relations) {
@@ -347,13 +376,17 @@ bool Exchange::exchange() {
     attempt_.reason = "a dependent of the table was changed just now";
     return false;
   }
+  read_as_renamed();
   if (!lock_sequences()) return false;
   attempt_.waited = since(lock_asked_);
   PGRECAST_SYNC_POINT("exchange:after_lock");
   call_hooks();
+  rename_source_columns();
   read_grants_again();
   if (!exchange_names()) return false;
+  if (!grant_on_views()) return false;
   prove();
+  restore_source_columns(&plan::TableTarget::retired);
   PGRECAST_SYNC_POINT("exchange:before_record");
   if (hooks_.record) hooks_.record(connection_, carried_.afterwards);
   return true;
@@ -442,6 +475,10 @@ void Exchange::require_carried() {
     }
     for (Refusal& refusal : refusals) lines.push_back(std::move(refusal.what));
   }
+  for (Refusal& refusal :
+       catalog::uncarried_views(connection_, reshaped(tables_))) {
+    lines.push_back(std::move(refusal.what));
+  }
   if (!lines.empty()) {
     throw ExchangeRefused("what came to the table cannot be carried over",
                           lines);
@@ -449,12 +486,21 @@ void Exchange::require_carried() {
 }
 
 Inventory Exchange::inventory(Oid oid) {
+  return execute("pgrecast_inventory", oid);
+}
+
+Inventory Exchange::view_inventory(Oid oid) {
+  if (!carried_.has_views) return {};
+  return execute("pgrecast_view_inventory", oid);
+}
+
+Inventory Exchange::execute(const std::string& prepared, Oid oid) {
   // The same plan for all: planning takes longer than running it. Not for the
   // hooks' statements, though.
   auto found = catalog::facts_of(connection_.exec(
       fmt::format("SET LOCAL plan_cache_mode = force_generic_plan;"
-                  "EXECUTE pgrecast_inventory({})",
-                  oid),
+                  "EXECUTE {}({})",
+                  prepared, oid),
       {}, deadline_.earlier(Deadline::in(pg::kStatementTimeMax))));
   connection_.exec("SET LOCAL plan_cache_mode = DEFAULT");
   return found;
@@ -462,6 +508,7 @@ Inventory Exchange::inventory(Oid oid) {
 
 void Exchange::read_before() {
   carried_ = read_carried(connection_, tables_, options_.own_publication);
+  before_.clear();
   for (const ExchangeTable& table : tables_) {
     before_.push_back(
         Before{.source = inventory(table.source_oid),
@@ -527,8 +574,65 @@ void Exchange::call_hooks() {
   if (deadline_.passed()) throw TimedOut("refreshing the last dirty keys");
 }
 
+// Definitions that the server prints while the old table's columns have the
+// names that the script gives them are right for the new one. So they get those
+// names for as long, under the table's lock, and all is read once more.
+void Exchange::read_as_renamed() {
+  for (ExchangeTable& table : tables_) {
+    renamings_.push_back(
+        catalog::rename_columns(connection_, table.source_oid, table.renamed));
+    table.renamed.clear();
+  }
+  if (std::ranges::all_of(renamings_, &catalog::ColumnRenaming::empty)) return;
+  rename_source_columns();
+  read_before();
+  restore_source_columns(&plan::TableTarget::source);  // the drain reads it
+}
+
+void Exchange::rename_source_columns() {
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    if (renamings_[i].empty()) continue;
+    connection_.exec(batch(renamings_[i].statements(tables_[i].target->source)),
+                     {}, deadline_);
+  }
+}
+
+void Exchange::restore_source_columns(
+    catalog::QualifiedName plan::TableTarget::*where) {
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    if (renamings_[i].empty()) continue;
+    connection_.exec(batch(renamings_[i].undo(tables_[i].target->*where)), {},
+                     deadline_);
+  }
+}
+
+// Whom the server grants on a new view by itself, says the view alone.
+bool Exchange::grant_on_views() {
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < view_grants_.size(); ++i) {
+    const std::string name = carried_.views_anew[i].name.quoted();
+    const auto oid =
+        catalog::find_relation(connection_, carried_.views_anew[i].name.schema,
+                               carried_.views_anew[i].name.name);
+    auto statements =
+        grant_statements({.relation = name,
+                          .sequence = false,
+                          .present = read_grants(connection_, oid.value()),
+                          .wanted = view_grants_[i],
+                          .current_role = current_role_});
+    std::ranges::move(statements, std::back_inserter(all));
+  }
+  return all.empty() || run_batch(all);
+}
+
 // As late as can be: GRANT takes no lock on the table.
 void Exchange::read_grants_again() {
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    before_[i].source.merge(view_inventory(tables_[i].source_oid));
+  }
+  for (const Carried::View& view : carried_.views_anew) {
+    view_grants_.push_back(read_grants(connection_, view.oid));
+  }
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const ExchangeTable& table = tables_[i];
     std::vector<Grant> wanted;
@@ -603,8 +707,12 @@ std::vector<std::string> Exchange::statements() const {
 }
 
 bool Exchange::exchange_names() {
+  return run_batch(statements());
+}
+
+bool Exchange::run_batch(const std::vector<std::string>& all) {
   try {
-    connection_.exec(batch(statements()), {}, deadline_);
+    connection_.exec(batch(all), {}, deadline_);
     return true;
   } catch (const pg::SqlError& error) {
     const std::string& state = error.sqlstate();
@@ -622,10 +730,12 @@ bool Exchange::exchange_names() {
 void Exchange::prove() {
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < tables_.size(); ++i) {
-    const Inventory now = inventory(tables_[i].shadow_oid);
+    Inventory now = inventory(tables_[i].shadow_oid);
+    now.merge(view_inventory(tables_[i].shadow_oid));
     const Inventory retired = inventory(tables_[i].source_oid);
     auto found =
-        Proof(tables_[i], options_, before_[i], retired, now).differences();
+        Proof(tables_[i], options_, carried_, before_[i], retired, now)
+            .differences();
     std::ranges::move(partition_differences(
                           *tables_[i].target, before_[i].partitions,
                           read_partition_facts(connection_, *tables_[i].target,

@@ -133,17 +133,25 @@ FROM pg_catalog.pg_publication_rel r
 JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
 WHERE r.prrelid = $1
 UNION ALL
-SELECT 'view ' || n.nspname || '.' || v.relname,
-       pg_catalog.concat(v.reloptions::pg_catalog.text, ' ',
-                         pg_catalog.pg_get_viewdef(v.oid))
-FROM pg_catalog.pg_class v
-JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
-WHERE v.relkind = 'v' AND v.oid IN (
-  SELECT r.ev_class FROM pg_catalog.pg_depend d
-  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
-  WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.refobjid = $1)
+SELECT 'used by ' || pg_catalog.pg_describe_object(d.classid, d.objid, 0),
+       pg_catalog.concat_ws(' ', 'columns', pg_catalog.string_agg(
+         a.attname::pg_catalog.text, ', ' ORDER BY a.attname),
+         r.ev_enabled, r.is_instead,
+         pg_catalog.obj_description(d.objid, 'pg_rewrite'))
+FROM pg_catalog.pg_depend d
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.attnum > 0
+LEFT JOIN pg_catalog.pg_rewrite r
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND r.oid = d.objid
+LEFT JOIN pg_catalog.pg_policy p
+  ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+ AND p.oid = d.objid
+WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = $1
+  AND (r.ev_class <> $1 OR p.polrelid <> $1
+       OR d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
+GROUP BY d.classid, d.objid, r.ev_enabled, r.is_instead
 )sql";
 
 }  // namespace
@@ -162,17 +170,20 @@ std::string inventory_query(int server_version) {
 
 Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
   // Whose oid the parameter is, the first comparison says.
-  return catalog::facts_of(
+  Inventory inventory = catalog::facts_of(
       connection.exec(inventory_query(connection.server_version()), {table}));
+  inventory.merge(
+      catalog::facts_of(connection.exec(view_inventory_query(), {table})));
+  return inventory;
 }
 
 bool handed_over(const std::string& fact) {
-  constexpr std::array<std::string_view, 14> kHandedOver = {
+  constexpr std::array<std::string_view, 15> kHandedOver = {
       "owner",       "grant ",          "owned sequence ",
       "trigger ",    "identity grant ", "identity comment ",
       "rule ",       "policy ",         "row security",
       "statistics ", "publication ",    "view ",
-      "foreign key", "referenced by "};
+      "foreign key", "referenced by ",  "used by "};
   return std::ranges::any_of(kHandedOver, [&](std::string_view prefix) {
     return fact.starts_with(prefix);
   });

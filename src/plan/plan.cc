@@ -8,6 +8,7 @@
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/fold.h"
 #include "pgrecast/plan/partitions.h"
+#include "pgrecast/plan/try_readers.h"
 
 #include "foreign_keys.h"
 #include "sequences.h"
@@ -318,6 +319,7 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
   try {
     const std::vector<FoldTable> tables = fold_into(connection, script, plan);
     std::vector<Refusal> refusals = foreign_key_problems(connection, tables);
+    std::vector<TriedTable> tried;
     for (std::size_t i = 0; i < tables.size(); ++i) {
       const FoldTable& table = tables[i];
       const catalog::Oid oid =
@@ -327,13 +329,21 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
       std::ranges::move(
           narrow_sequences(connection, table.source, oid, plan.targets[i]),
           std::back_inserter(plan.warnings));
-      append(refusals, catalog::dependents_on_changed_columns(
-                           connection, table.source.oid, oid));
+      tried.push_back({.source = table.source.name,
+                       .shadow = table.shadow,
+                       .shape = {.source = table.source.oid,
+                                 .target = oid,
+                                 .renamed = plan.targets[i].renamed}});
+      append(refusals, catalog::dependents_on_dropped_columns(
+                           connection, tried.back().shape));
       if (is_partitioned(connection, oid)) {
         append(refusals, unfit_for_partitions(connection, table.source, oid));
         own_partitions(connection, plan.targets[i], oid);
       }
-      strip_indexes(connection, oid, table.shadow);
+    }
+    if (refusals.empty()) append(refusals, try_readers(connection, tried));
+    for (const TriedTable& table : tried) {
+      strip_indexes(connection, table.shape.target, table.shadow);
     }
     if (!refusals.empty()) throw Refused(std::move(refusals));
   } catch (const pg::SqlError& error) {

@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 #include "pgrecast/catalog/table.h"
+#include "pgrecast/catalog/views.h"
 
 #include <string>
 #include <vector>
@@ -27,10 +28,10 @@ std::vector<Refusal> uncarried_dependents(
     const std::string& own_publication = {});
 
 // What uncarried_dependents() has let pass since it is carried by name, while
-// the new shape has no such column, or one of another type where that matters:
-// a view's columns cannot change their types, a foreign key or a trigger needs
-// its columns. For the plan, once a table of the target's shape exists.
-std::vector<Refusal> dependents_on_changed_columns(pg::Connection& connection,
-                                                   Oid source, Oid target);
+// the new shape lacks a column that it needs. For the plan, once a table of the
+// target's shape exists; what does not work with a column's new type is found
+// out by plan/try_readers.h.
+std::vector<Refusal> dependents_on_dropped_columns(pg::Connection& connection,
+                                                   const Reshaped& table);
 
 }  // namespace pgrecast::catalog

@@ -19,6 +19,7 @@ inline constexpr std::string_view kUndefinedTable = "42P01";
 inline constexpr std::string_view kUndefinedObject = "42704";
 inline constexpr std::string_view kDuplicateSchema = "42P06";
 inline constexpr std::string_view kDuplicateObject = "42710";
+inline constexpr std::string_view kDuplicateTable = "42P07";
 inline constexpr std::string_view kInvalidSchemaName = "3F000";
 inline constexpr std::string_view kDependentObjectsStillExist = "2BP01";
 inline constexpr std::string_view kObjectInUse = "55006";

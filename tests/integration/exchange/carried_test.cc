@@ -88,18 +88,6 @@ TEST_F(CarriedTest, AReaderThroughAViewDoesNotDeadlockWithTheExchange) {
   EXPECT_EQ(reader.wait(), (test::Rows{{"9"}}));
 }
 
-TEST_F(CarriedTest, AViewWhoseColumnChangesItsTypeRollsTheExchangeBack) {
-  admin_.exec(
-      "CREATE VIEW direct AS SELECT v FROM t; "
-      "ALTER TABLE m.t ALTER v TYPE bigint");
-  const ExchangeTable t = table("t");
-  last_target().changes = {"v becomes bigint"};
-
-  EXPECT_THROW(attempt({t}), ExchangeRefused);
-
-  EXPECT_FALSE(was_exchanged(connection_, t));
-}
-
 TEST_F(CarriedTest, ForeignKeysInAllDirectionsHoldOnTheNewTableOnly) {
   admin_.exec(R"sql(
 CREATE TABLE parent (id int PRIMARY KEY);

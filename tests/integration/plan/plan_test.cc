@@ -314,6 +314,38 @@ TEST_F(PlanTest, ChangesNothing) {
   EXPECT_EQ(everything(), before);
 }
 
+// What reads the table and does not work with the new shape; what does, is
+// let pass, at any depth and with renamed columns.
+TEST_F(PlanTest, RefusesAShapeThatAViewOrAPolicyCannotRead) {
+  const char* setup =
+      "CREATE TABLE t (id int PRIMARY KEY, v int, w text, x text); "
+      "CREATE TABLE o (x int); "
+      "CREATE VIEW a AS SELECT id, v + 1 AS v FROM t; "
+      "CREATE VIEW \"on A\" AS SELECT v + 1 AS v FROM a; "
+      "CREATE VIEW c AS SELECT id, w FROM t GROUP BY id; "
+      "CREATE POLICY p ON o USING (x IN (SELECT v FROM t)); "
+      "CREATE POLICY q ON t USING (w > 'a')";
+  const std::pair<const char*, const char*> cases[] = {
+      {"ALTER TABLE t ALTER v TYPE timestamp USING '2026-01-01'",
+       "view src.a does not work with the new shape"},
+      {"ALTER TABLE t ALTER v TYPE text",
+       "policy p on table src.o does not work with the new shape"},
+      {"ALTER TABLE t ALTER w TYPE bytea USING w::bytea",
+       "policy q on table src.t does not work with the new shape"},
+      {"ALTER TABLE t DROP COLUMN w CASCADE", "needs column w"},
+      {"ALTER TABLE t DROP CONSTRAINT t_pkey CASCADE, ADD UNIQUE (id)",
+       "view src.c does not work with the new shape"},
+  };
+  for (const auto& [script, words] : cases) {
+    refuses(setup, script, words);
+    clear();
+  }
+  session().exec(fmt::format("SET search_path = src; {}", setup));
+  EXPECT_NO_THROW(
+      plan_of("ALTER TABLE t ALTER v TYPE bigint; ALTER TABLE t RENAME v TO "
+              "n; ALTER TABLE t RENAME w TO v; ALTER TABLE t RENAME n TO w"));
+}
+
 TEST_F(PlanTest, SaysEveryReasonAtOnce) {
   session().exec(
       "CREATE TABLE src.a (id int); CREATE TABLE src.b (id int); CREATE VIEW "

@@ -1,0 +1,282 @@
+#include "pgrecast/catalog/views.h"
+
+#include "pgrecast/pg/quote.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+namespace pgrecast::catalog {
+namespace {
+
+// $1, $2: sources and what they become; $3, $4, $5: of each renamed column its
+// table, its name and its new name. The rules that a view may have beside its
+// own definition do not count: they are carried by themselves.
+constexpr const char* kViews = R"sql(
+WITH RECURSIVE pair AS (
+  SELECT p.source, p.target
+  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]),
+                  pg_catalog.unnest($2::pg_catalog.oid[]))
+    AS p(source, target)),
+renamed AS (
+  SELECT r.source, r.was, r.now
+  FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.oid[]),
+                  pg_catalog.unnest($4::pg_catalog.text[]),
+                  pg_catalog.unnest($5::pg_catalog.text[]))
+    AS r(source, was, now)),
+reach(oid) AS (
+  SELECT p.source FROM pair p
+  UNION
+  SELECT r.ev_class FROM reach
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid = reach.oid
+  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
+  WHERE r.ev_class <> reach.oid),
+anew(oid) AS (
+  SELECT r.ev_class FROM pair p
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid = p.source AND d.refobjsubid > 0
+  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
+  JOIN pg_catalog.pg_attribute a
+    ON a.attrelid = p.source AND a.attnum = d.refobjsubid
+  LEFT JOIN renamed m ON m.source = p.source AND m.was = a.attname
+  LEFT JOIN pg_catalog.pg_attribute n
+    ON n.attrelid = p.target AND n.attname = COALESCE(m.now, a.attname)
+   AND n.attnum > 0 AND NOT n.attisdropped
+  WHERE (n.atttypid, n.atttypmod, n.attcollation)
+        IS DISTINCT FROM (a.atttypid, a.atttypmod, a.attcollation)
+  UNION
+  SELECT r.ev_class FROM anew
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid = anew.oid
+  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
+  WHERE r.ev_class <> anew.oid)
+SELECT v.oid, n.nspname, v.relname, pg_catalog.pg_get_userbyid(v.relowner),
+       v.relkind = 'm', d.refobjid,
+       d.refobjid IN (SELECT p.source FROM pair p),
+       v.oid IN (SELECT a.oid FROM anew a)
+FROM reach
+JOIN pg_catalog.pg_class v ON v.oid = reach.oid AND v.relkind IN ('v', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
+JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.ev_type = '1'
+JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND d.objid = r.oid
+ AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+WHERE d.refobjid <> v.oid AND d.refobjid IN (SELECT x.oid FROM reach x)
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 6)sql";
+
+// Who depends on a view that is created anew, or on its row type, and is
+// neither part of it nor such a view itself: nothing of that is carried. But
+// for rules of other relations that we own: they are dropped and made again.
+// ($2: the sources, whose own rules are not.)
+constexpr const char* kHangers = R"sql(
+WITH anew AS (SELECT pg_catalog.unnest($1::pg_catalog.oid[]) AS oid),
+part(classid, objid) AS (
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, a.oid
+  FROM anew a
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid
+  FROM anew a JOIN pg_catalog.pg_type t ON t.typrelid = a.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray
+  FROM anew a JOIN pg_catalog.pg_type t ON t.typrelid = a.oid
+  WHERE t.typarray <> 0
+  UNION ALL
+  SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid
+  FROM anew a JOIN pg_catalog.pg_rewrite r ON r.ev_class = a.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid
+  FROM anew a JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid
+  FROM anew a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.oid)
+SELECT DISTINCT
+       COALESCE(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+                d.classid::pg_catalog.regclass::pg_catalog.text || ' '
+                || d.objid::pg_catalog.text),
+       'depends on '
+       || pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)
+       || ', which must be created anew with the new table',
+       'drop it, and create it again after the migration'
+FROM pg_catalog.pg_depend d
+JOIN part p ON p.classid = d.refclassid AND p.objid = d.refobjid
+LEFT JOIN pg_catalog.pg_rewrite r
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND r.oid = d.objid AND r.ev_type <> '1'
+ AND r.ev_class <> ALL ($2::pg_catalog.oid[])
+LEFT JOIN pg_catalog.pg_class holder ON holder.oid = r.ev_class
+WHERE NOT (d.deptype IN ('a', 'i', 'n')
+           AND EXISTS (SELECT FROM part x WHERE x.classid = d.classid
+                                            AND x.objid = d.objid))
+  AND NOT (d.deptype IN ('a', 'n') AND r.oid IS NOT NULL
+           AND pg_catalog.pg_has_role(holder.relowner, 'USAGE')
+           AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+UNION ALL
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+       'is tied to '
+       || pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)
+       || ', and would lose that when it is created anew',
+       'remove that beforehand, and restore it afterwards'
+FROM pg_catalog.pg_depend d
+JOIN part p ON p.classid = d.classid AND p.objid = d.objid
+WHERE d.deptype NOT IN ('a', 'i', 'n')
+UNION ALL
+SELECT pg_catalog.pg_describe_object(l.classoid, l.objoid, l.objsubid),
+       'has a security label of provider ' || l.provider || ' ('
+       || l.label || '), and would lose it when it is created anew',
+       'remove the label beforehand, and restore it afterwards'
+FROM pg_catalog.pg_seclabel l
+JOIN part p ON p.classid = l.classoid AND p.objid = l.objoid
+ORDER BY 1, 2)sql";
+
+constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE
+
+// {0}: what it takes to give a relation to a role.
+constexpr const char* kRights = R"sql(
+SELECT CASE WHEN v.relkind = 'm' THEN 'materialized view ' ELSE 'view ' END
+       || v.oid::pg_catalog.regclass::pg_catalog.text,
+       may.reason, may.remedy
+FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS u(oid)
+JOIN pg_catalog.pg_class v ON v.oid = u.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
+CROSS JOIN LATERAL (
+  SELECT pg_catalog.pg_get_userbyid(v.relowner)::pg_catalog.text AS owner) AS o
+CROSS JOIN LATERAL (VALUES
+  (NOT (pg_catalog.pg_has_role(v.relowner, 'USAGE')
+        AND pg_catalog.pg_has_role(v.relowner, '{0}')),
+   'must be created anew with the new table, and belongs to ' || o.owner,
+   'run as a member of ' || o.owner),
+  (NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE'),
+   'must be created anew, for which the rights on schema ' || n.nspname
+   || ' do not suffice',
+   'GRANT CREATE ON SCHEMA ' || n.nspname || ' TO the role'),
+  (pg_catalog.pg_get_userbyid(v.relowner) <> current_user
+   AND NOT pg_catalog.has_schema_privilege(v.relowner, n.oid, 'CREATE'),
+   'must be created anew, and given to ' || o.owner
+   || ' again, who may not create in schema ' || n.nspname,
+   'GRANT CREATE ON SCHEMA ' || n.nspname || ' TO ' || o.owner)
+  ) AS may(lacks, reason, remedy)
+WHERE may.lacks
+ORDER BY 1, 2)sql";
+
+// Each after those that it reads.
+std::vector<DependentView> in_order(
+    std::vector<DependentView> views,
+    const std::map<Oid, std::set<Oid>>& reads_of) {
+  std::vector<DependentView> ordered;
+  std::set<Oid> visited;
+  std::map<Oid, const DependentView*> by_oid;
+  for (const DependentView& view : views) by_oid[view.oid] = &view;
+  const std::function<void(Oid)> visit = [&](Oid oid) {
+    const auto found = by_oid.find(oid);
+    if (found == by_oid.end() || !visited.insert(oid).second) return;
+    for (const Oid read : reads_of.at(oid)) visit(read);
+    ordered.push_back(*found->second);
+  };
+  for (const DependentView& view : views) visit(view.oid);
+  return ordered;
+}
+
+struct Renamings {
+  std::vector<Oid> tables;
+  std::vector<std::string> was, now;
+};
+
+Renamings renamings_of(const std::vector<Reshaped>& tables) {
+  Renamings all;
+  for (const Reshaped& table : tables) {
+    for (const auto& [was, now] : table.renamed) {
+      all.tables.push_back(table.source);
+      all.was.push_back(was);
+      all.now.push_back(now);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string oid_array(const std::vector<Oid>& oids) {
+  std::string text = "{";
+  for (const Oid oid : oids) {
+    text += fmt::format("{}{}", text.size() > 1 ? "," : "", oid);
+  }
+  return text + "}";
+}
+
+std::vector<DependentView> dependent_views(
+    pg::Connection& connection, const std::vector<Reshaped>& tables) {
+  std::vector<Oid> sources;
+  std::vector<Oid> targets;
+  for (const Reshaped& table : tables) {
+    sources.push_back(table.source);
+    targets.push_back(table.target);
+  }
+  const Renamings renamed = renamings_of(tables);
+  const pg::Result result = connection.exec(
+      kViews,
+      {oid_array(sources), oid_array(targets), oid_array(renamed.tables),
+       pg::array_literal(renamed.was), pg::array_literal(renamed.now)});
+  std::vector<DependentView> views;
+  std::map<Oid, std::set<Oid>> reads_of;
+  for (int row = 0; row < result.rows(); ++row) {
+    const auto oid = result.number<Oid>(row, 0);
+    if (views.empty() || views.back().oid != oid) {
+      DependentView view;
+      view.oid = oid;
+      view.name = {.schema = std::string(result.text(row, 1)),
+                   .name = std::string(result.text(row, 2))};
+      view.owner = result.text(row, 3);
+      view.materialized = result.boolean(row, 4);
+      view.anew = result.boolean(row, 7);
+      views.push_back(std::move(view));
+    }
+    reads_of[oid].insert(result.number<Oid>(row, 5));
+    views.back().direct = views.back().direct || result.boolean(row, 6);
+  }
+  return in_order(std::move(views), reads_of);
+}
+
+std::vector<Refusal> uncarried_views(pg::Connection& connection,
+                                     const std::vector<Reshaped>& tables) {
+  std::vector<Refusal> refusals;
+  std::vector<Oid> sources;
+  for (const Reshaped& table : tables) sources.push_back(table.source);
+  std::vector<Oid> anew;
+  for (const DependentView& view : dependent_views(connection, tables)) {
+    if (!view.anew) continue;
+    anew.push_back(view.oid);
+    if (!view.materialized) continue;
+    refusals.push_back(
+        {.what = fmt::format("materialized view {} would have to be filled "
+                             "anew with the new table",
+                             view.name.display()),
+         .remedy = "drop it, and create it again after the migration"});
+  }
+  if (anew.empty()) return refusals;
+  const bool by_option = connection.server_version() >= kHasSetOption;
+  const auto add = [&](const pg::Result& result) {
+    for (int row = 0; row < result.rows(); ++row) {
+      refusals.push_back({.what = fmt::format("{} {}", result.text(row, 0),
+                                              result.text(row, 1)),
+                          .remedy = std::string(result.text(row, 2))});
+    }
+  };
+  add(connection.exec(kHangers, {oid_array(anew), oid_array(sources)}));
+  add(connection.exec(
+      fmt::format(fmt::runtime(kRights), by_option ? "SET" : "MEMBER"),
+      {oid_array(anew)}));
+  return refusals;
+}
+
+}  // namespace pgrecast::catalog

@@ -1,0 +1,159 @@
+#include "pgrecast/plan/try_readers.h"
+
+#include "pgrecast/base/text.h"
+#include "pgrecast/catalog/rename_columns.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/pg/quote.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+
+namespace pgrecast::plan {
+namespace {
+
+using catalog::DependentView;
+
+// The conditions of policies that mention a source, or are its own: of which
+// policy, on which relation (printed as the others are), the condition.
+constexpr const char* kConditions = R"sql(
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, 0),
+       p.polrelid::pg_catalog.regclass, pg_catalog.pg_get_expr(e.tree, p.polrelid)
+FROM pg_catalog.pg_policy p
+CROSS JOIN LATERAL (VALUES (p.polqual), (p.polwithcheck)) AS e(tree)
+WHERE e.tree IS NOT NULL
+  AND (p.polrelid = ANY ($1::pg_catalog.oid[])
+       OR p.oid IN (
+         SELECT d.objid FROM pg_catalog.pg_depend d
+         WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+           AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+           AND d.refobjid = ANY ($1::pg_catalog.oid[])))
+ORDER BY p.oid)sql";
+
+class Trial {
+ public:
+  Trial(pg::Connection& connection, const std::vector<TriedTable>& tables)
+      : connection_(connection), tables_(tables) {
+    for (const TriedTable& table : tables) {
+      shapes_.push_back(table.shape);
+      sources_.push_back(table.shape.source);
+      add(shadow_schemas_, table.shadow.schema);
+      add(schemas_, table.source.schema);
+    }
+    views_ = catalog::dependent_views(connection, shapes_);
+    std::erase_if(views_, [](const DependentView& view) {
+      return view.materialized || (!view.direct && !view.anew);
+    });
+    for (const DependentView& view : views_) add(schemas_, view.name.schema);
+  }
+
+  std::vector<Refusal> run() {
+    give_old_names();
+    set_path(schemas_);
+    const std::vector<std::string> definitions = view_definitions();
+    const pg::Result conditions =
+        connection_.exec(kConditions, {catalog::oid_array(sources_)});
+    std::vector<std::string> path = shadow_schemas_;
+    path.insert(path.end(), schemas_.begin(), schemas_.end());
+    set_path(path);
+    for (std::size_t i = 0; i < views_.size(); ++i) {
+      make("view " + views_[i].name.display(), views_[i].name.name,
+           definitions[i]);
+    }
+    for (int row = 0; row < conditions.rows(); ++row) {
+      make(std::string(conditions.text(row, 0)),
+           fmt::format("pgrecast_condition_{}", row),
+           fmt::format("SELECT FROM {} WHERE {}", conditions.text(row, 1),
+                       conditions.text(row, 2)));
+    }
+    return std::move(refusals_);
+  }
+
+ private:
+  static void add(std::vector<std::string>& names, const std::string& name) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+
+  void set_path(const std::vector<std::string>& schemas) {
+    std::vector<std::string> quoted;
+    for (const std::string& schema : schemas) {
+      quoted.push_back(pg::quote_identifier(schema));
+    }
+    connection_.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                     {join(quoted, ", ")});
+  }
+
+  // The definitions name the columns as they are called now.
+  void give_old_names() {
+    for (const TriedTable& table : tables_) {
+      std::map<std::string, std::string> back;
+      for (const auto& [was, now] : table.shape.renamed) back[now] = was;
+      for (const std::string& statement :
+           catalog::rename_columns(connection_, table.shape.target, back)
+               .statements(table.shadow)) {
+        connection_.exec(statement);
+      }
+    }
+  }
+
+  std::vector<std::string> view_definitions() {
+    std::vector<catalog::Oid> oids;
+    for (const DependentView& view : views_) oids.push_back(view.oid);
+    const pg::Result result = connection_.exec(
+        "SELECT pg_catalog.rtrim(pg_catalog.pg_get_viewdef(u.oid), '; ') "
+        "FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY "
+        "AS u(oid, n) ORDER BY u.n",
+        {catalog::oid_array(oids)});
+    std::vector<std::string> definitions;
+    for (int row = 0; row < result.rows(); ++row) {
+      definitions.emplace_back(result.text(row, 0));
+    }
+    return definitions;
+  }
+
+  void make(const std::string& what, const std::string& name,
+            const std::string& query) {
+    connection_.exec("SAVEPOINT try_reader");
+    try {
+      connection_.exec(fmt::format(
+          "CREATE VIEW {} AS {}",
+          pg::quote_qualified(shadow_schemas_.front(), name), query));
+    } catch (const pg::SqlError& error) {
+      connection_.exec("ROLLBACK TO SAVEPOINT try_reader");
+      // Somebody's shadow or index has the name: the exchange will tell.
+      if (error.sqlstate() == pg::sqlstate::kDuplicateTable) return;
+      if (error.remedy() != Remedy::kFail) throw;
+      refusals_.push_back(
+          {.what = fmt::format("{} does not work with the new shape: {}", what,
+                               error.what()),
+           .remedy = "drop it, and create it again after the migration"});
+    }
+  }
+
+  pg::Connection& connection_;
+  const std::vector<TriedTable>& tables_;
+  std::vector<catalog::Reshaped> shapes_;
+  std::vector<catalog::Oid> sources_;
+  std::vector<DependentView> views_;
+  std::vector<std::string> shadow_schemas_;
+  std::vector<std::string> schemas_;
+  std::vector<Refusal> refusals_;
+};
+
+}  // namespace
+
+std::vector<Refusal> try_readers(pg::Connection& connection,
+                                 const std::vector<TriedTable>& tables) {
+  std::vector<catalog::Reshaped> shapes;
+  for (const TriedTable& table : tables) shapes.push_back(table.shape);
+  std::vector<Refusal> refusals = catalog::uncarried_views(connection, shapes);
+  connection.exec("SAVEPOINT try_readers");
+  auto found = Trial(connection, tables).run();
+  connection.exec("ROLLBACK TO SAVEPOINT try_readers");
+  std::ranges::move(found, std::back_inserter(refusals));
+  return refusals;
+}
+
+}  // namespace pgrecast::plan
