@@ -16,12 +16,15 @@ namespace {
 using catalog::DependentView;
 
 // The conditions of policies that mention a source, or are its own: of which
-// policy, on which relation (printed as the others are), the condition.
+// policy, on which relation, the condition. The relation's name is printed as
+// all others are.
 constexpr const char* kConditions = R"sql(
-SELECT pg_catalog.pg_describe_object(
-         'pg_catalog.pg_policy'::pg_catalog.regclass, p.oid, 0),
+SELECT pg_catalog.format('policy %s on table %s.%s', p.polname, n.nspname,
+                         c.relname),
        p.polrelid::pg_catalog.regclass, pg_catalog.pg_get_expr(e.tree, p.polrelid)
 FROM pg_catalog.pg_policy p
+JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (VALUES (p.polqual), (p.polwithcheck)) AS e(tree)
 WHERE e.tree IS NOT NULL
   AND (p.polrelid = ANY ($1::pg_catalog.oid[])
