@@ -268,6 +268,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   CLI::App* plan =
       app.add_subcommand("plan", "say what would happen; change nothing");
   add_script(*plan, arguments);
+  add_state_dir(*plan, arguments);
   add_run(app, arguments);
   const auto named = [&](const char* command, const char* text) {
     CLI::App* added = app.add_subcommand(command, text);

@@ -1,6 +1,7 @@
 #include "pgrecast/cli/run_command.h"
 
 #include "pgrecast/cli/plan_text.h"
+#include "pgrecast/migration/planning.h"
 #include "pgrecast/migration/runner.h"
 
 #include <fmt/format.h>
@@ -44,19 +45,7 @@ void run(RunCommand command, const std::stop_token& stop) {
 }
 
 void plan(const migration::RunOptions& options, const std::stop_token& stop) {
-  const script::Script script =
-      script::Script::parse(options.script, options.script_file);
-  pg::Connection connection = pg::Connection::open(
-      {.conninfo = options.conninfo, .application = "pgrecast"}, "plan", stop);
-  const auto database =
-      connection
-          .exec(
-              "SELECT oid FROM pg_catalog.pg_database"
-              " WHERE datname = pg_catalog.current_database()")
-          .number<catalog::Oid>(0, 0);
-  fmt::print(
-      "{}", plan_text(plan::make_plan(
-                connection, script, plan::make_names(options.name, database))));
+  fmt::print("{}", plan_text(migration::plan_migration(options, stop)));
 }
 
 }  // namespace pgrecast::cli

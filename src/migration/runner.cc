@@ -7,6 +7,7 @@
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/cleanup.h"
+#include "pgrecast/migration/planning.h"
 #include "pgrecast/pg/errors.h"
 
 #include "context.h"
@@ -110,7 +111,6 @@ class Runner::Impl {
   bool find_migration();
   void begin(const script::Script& script);
   void resume(const script::Script& script);
-  void check_replication_right();
   void undo();
   void repair();
   void start_stream();
@@ -172,8 +172,7 @@ class Runner::Impl {
 };
 
 void Runner::Impl::body() {
-  const script::Script script = script::Script::parse(
-      context_.options.script, context_.options.script_file);
+  const script::Script script = read_script(context_.options, context_.stop);
   connect();
   if (find_migration()) {
     resume(script);
@@ -205,32 +204,16 @@ bool Runner::Impl::find_migration() {
       migration::find_migration(*context_.control, context_.options.name);
   if (!record) return false;
   if (record->script != context_.options.script) {
-    throw Refused(
-        fmt::format("there is a migration {} with another script",
-                    context_.options.name),
-        "give this one another name (--name), or abort or finish that one");
+    throw Refused({another_script(context_.options.name)});
   }
   context_.record = std::move(*record);
   return true;
 }
 
-void Runner::Impl::check_replication_right() {
-  try {
-    pg::Connection::open(context_.endpoint, "stream", context_.stop,
-                         pg::Connection::Kind::kReplication);
-  } catch (const Error& error) {
-    throw Refused(
-        fmt::format("no replication connection: {}", error.what()),
-        "ALTER ROLE .. REPLICATION (or the managed service's own grant), and a "
-        "line for the database in pg_hba.conf; raise max_wal_senders if none "
-        "is free");
-  }
-}
-
 void Runner::Impl::begin(const script::Script& script) {
   const plan::Plan plan =
-      plan::make_plan(*context_.control, script, context_.names);
-  check_replication_right();
+      plan_migration(*context_.control, script, context_.names,
+                     context_.options, context_.stop);
   if (context_.options.confirm && !context_.options.confirm(plan)) {
     throw Refused("not confirmed", "nothing was changed");
   }

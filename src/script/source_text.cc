@@ -192,8 +192,9 @@ std::string SourceText::message_at(std::size_t offset, std::string_view message,
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   const Excerpt shown =
       excerpt(line, static_cast<std::size_t>(where.column) - 1);
-  return fmt::format("{}:{}:{}: {}\n  {}\n  {}\n  {}", file_name_, where.line,
-                     where.column, message, shown.line, shown.caret, remedy);
+  return fmt::format("{}:{}:{}: {}\n  {}\n  {}{}{}", file_name_, where.line,
+                     where.column, message, shown.line, shown.caret,
+                     remedy.empty() ? "" : "\n  ", remedy);
 }
 
 std::size_t find_invalid_utf8(std::string_view text) {

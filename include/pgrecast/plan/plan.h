@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pgrecast/base/error.h"
 #include "pgrecast/catalog/settings.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
@@ -42,9 +43,10 @@ struct Plan {
 // is rolled back. `connection` is a session with an empty search_path and no
 // transaction.
 //
-// Throws Refused with all the reasons that were found, script::ScriptError.
+// Throws Refused with all the reasons there are, `found` by the caller first:
+// also what stands in the script's way where the server already says no.
 Plan make_plan(pg::Connection& connection, const script::Script& script,
-               const Names& names);
+               const Names& names, std::vector<Refusal> found = {});
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/plan.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+// What must hold of server, role, table and disk before a migration may begin.
+// Each check answers what it found and throws nothing of its own, so that an
+// operator reads every reason at once. Nothing is changed.
+// docs/reference/plan.md lists every refusal.
+namespace pgrecast::plan {
+
+// A pooler that hands each transaction to another backend would lose session
+// settings, locks and snapshots of ours. Ask this first: behind one, nothing
+// else that the session says can be relied on.
+std::optional<Refusal> pooler_refusal(pg::Connection& connection);
+
+// Of the server's settings and the role's rights in this database.
+std::vector<Refusal> server_refusals(pg::Connection& connection);
+
+// Whether the role may replicate is found out by connecting: managed services
+// grant it in ways of their own, which no catalog shows.
+std::optional<Refusal> replication_refusal(const pg::Endpoint& endpoint,
+                                           const std::stop_token& stop);
+
+// Of the folder for the change buffer, which need not exist yet: whether it can
+// be made, and has `bytes_min` free.
+std::optional<Refusal> state_dir_refusal(const std::filesystem::path& state_dir,
+                                         std::uint64_t bytes_min);
+
+// What the change buffer needs at least: its memory twice over, with slack.
+inline constexpr std::uint64_t kStateDirBytesMin = 256U << 20U;
+
+// Of one table that the script names: its kind, key, rights, and what hangs off
+// it. `names` are this migration's own.
+std::vector<Refusal> table_refusals(pg::Connection& connection,
+                                    const catalog::Table& table,
+                                    const Names& names);
+
+// Bugs in the decoding of this minor version (150001) that others have met.
+std::vector<std::string> version_warnings(int server_version);
+
+// What is allowed, and may surprise.
+std::vector<std::string> server_warnings(pg::Connection& connection);
+
+}  // namespace pgrecast::plan

@@ -1,0 +1,137 @@
+#include "pgrecast/migration/planning.h"
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/migration/state.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/preconditions.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace pgrecast::migration {
+namespace {
+
+void append(std::vector<Refusal>& to, std::vector<Refusal> from) {
+  std::ranges::move(from, std::back_inserter(to));
+}
+
+pg::Connection open_session(const RunOptions& options,
+                            const std::stop_token& stop) {
+  return pg::Connection::open(
+      {.conninfo = options.conninfo, .application = "pgrecast"}, "plan", stop);
+}
+
+void check_name(pg::Connection& connection, const RunOptions& options,
+                std::vector<Refusal>& refusals) {
+  try {
+    const auto record = find_migration(connection, options.name);
+    if (!record) return;
+    if (record->script != options.script) {
+      refusals.push_back(another_script(options.name));
+      return;
+    }
+    refusals.push_back(
+        {fmt::format("the migration {} has begun already (phase {})",
+                     options.name, name_of(record->phase)),
+         "`pgrecast run` with this script resumes it; `pgrecast status` tells "
+         "how it stands"});
+  } catch (const Refused& refused) {
+    append(refusals, refused.refusals());
+  } catch (const pg::SqlError& error) {
+    refusals.push_back(
+        {fmt::format("the state in schema pgrecast cannot be read: {}",
+                     error.what()),
+         "run as the role that began the other migrations, or grant its "
+         "rights on schema pgrecast"});
+  }
+}
+
+// What neither the script nor its tables have to do with. Throws Refused behind
+// a pooler: what it answers otherwise is not to be relied on.
+std::vector<Refusal> check_around(pg::Connection& connection,
+                                  const RunOptions& options,
+                                  const std::stop_token& stop) {
+  if (auto pooler = plan::pooler_refusal(connection)) {
+    throw Refused({std::move(*pooler)});
+  }
+  std::vector<Refusal> refusals;
+  check_name(connection, options, refusals);
+  if (auto refusal = plan::replication_refusal(
+          {.conninfo = options.conninfo, .application = "pgrecast"}, stop)) {
+    refusals.push_back(std::move(*refusal));
+  }
+  if (auto refusal =
+          plan::state_dir_refusal(options.state_dir, plan::kStateDirBytesMin)) {
+    refusals.push_back(std::move(*refusal));
+  }
+  return refusals;
+}
+
+std::vector<Refusal> refusals_of(const script::ScriptError& error) {
+  std::vector<Refusal> refusals;
+  for (const script::ScriptProblem& problem : error.problems()) {
+    // Without the remedy, which is its last line and a field of its own.
+    std::string what = problem.formatted;
+    if (what.ends_with(problem.remedy)) {
+      what.erase(what.size() - problem.remedy.size());
+      what.erase(what.find_last_not_of(" \n") + 1);
+    }
+    refusals.push_back({std::move(what), problem.remedy});
+  }
+  return refusals;
+}
+
+}  // namespace
+
+Refusal another_script(const std::string& name) {
+  return {fmt::format("there is a migration {} with another script", name),
+          "give this one another name (--name), or abort or finish that one"};
+}
+
+script::Script read_script(const RunOptions& options,
+                           const std::stop_token& stop) {
+  try {
+    return script::Script::parse(options.script, options.script_file);
+  } catch (const script::ScriptError& error) {
+    if (error.kind() == script::ScriptProblem::Kind::kSyntax) throw;
+    std::vector<Refusal> refusals = refusals_of(error);
+    try {
+      pg::Connection connection = open_session(options, stop);
+      append(refusals, check_around(connection, options, stop));
+      append(refusals, plan::server_refusals(connection));
+    } catch (const Refused& refused) {
+      append(refusals, refused.refusals());
+    } catch (const pg::ConnectionError& unreachable) {
+      refusals.push_back({unreachable.what(), "correct --dsn"});
+    }
+    throw Refused(std::move(refusals));
+  }
+}
+
+plan::Plan plan_migration(pg::Connection& connection,
+                          const script::Script& script,
+                          const plan::Names& names, const RunOptions& options,
+                          const std::stop_token& stop) {
+  return plan::make_plan(connection, script, names,
+                         check_around(connection, options, stop));
+}
+
+plan::Plan plan_migration(const RunOptions& options,
+                          const std::stop_token& stop) {
+  const script::Script script = read_script(options, stop);
+  pg::Connection connection = open_session(options, stop);
+  const auto database =
+      connection
+          .exec(
+              "SELECT oid FROM pg_catalog.pg_database"
+              " WHERE datname = pg_catalog.current_database()")
+          .number<catalog::Oid>(0, 0);
+  return plan_migration(connection, script,
+                        plan::make_names(options.name, database), options,
+                        stop);
+}
+
+}  // namespace pgrecast::migration
