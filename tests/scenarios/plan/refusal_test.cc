@@ -1,0 +1,279 @@
+// Every refusal, with the real program: its words, its remedy, code 3, all
+// reasons at once, and each of them in the manual (docs/reference/plan.md).
+
+#include "support/pooler.h"
+#include "support/process.h"
+#include "support/program.h"
+#include "support/test_database.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kRefused = 3;
+
+std::string one_line(const std::string& text) {
+  std::string line;
+  bool blank = false;
+  for (const char c : text) {
+    if (c == ' ' || c == '\n') {
+      blank = true;
+      continue;
+    }
+    if (blank && !line.empty()) line += ' ';
+    blank = false;
+    line += c;
+  }
+  return line;
+}
+
+void expect_in_manual(const std::string& words) {
+  static const std::string manual = one_line(read_file(
+      std::string(PGRECAST_TEST_SOURCE_DIR) + "/docs/reference/plan.md"));
+  EXPECT_NE(manual.find(words), std::string::npos)
+      << "docs/reference/plan.md does not list: " << words;
+}
+
+struct Answer {
+  int code = 0;
+  std::string text;  // in one line
+};
+
+Answer plan(const std::string& dsn, const std::string& sql,
+            const std::vector<std::string>& options = {}) {
+  std::string file = "/tmp/pgrecast_plan_XXXXXX";
+  close(mkstemp(file.data()));
+  std::ofstream(file) << sql;
+  std::vector<std::string> arguments{"plan", "--dsn",  dsn,
+                                     file,   "--name", "planned"};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  Program program(arguments);
+  const int code = program.wait();
+  unlink(file.c_str());
+  return {.code = code, .text = one_line(program.output())};
+}
+
+void expect_refusal(const Answer& answer, const std::string& words) {
+  EXPECT_EQ(answer.code, kRefused) << answer.text;
+  EXPECT_NE(answer.text.find(words), std::string::npos)
+      << words << "\nis not said in\n"
+      << answer.text;
+  EXPECT_NE(answer.text.find("remedy: "), std::string::npos) << answer.text;
+  expect_in_manual(words);
+}
+
+struct Case {
+  const char* name;
+  const char* setup;   // as the ordinary role
+  const char* script;  // refused
+  const char* words;
+  const char* as_superuser = "";
+};
+
+constexpr const char* kAdd = "ALTER TABLE t ADD COLUMN w integer";
+constexpr const char* kTable = "CREATE TABLE t (id int PRIMARY KEY, v text)";
+
+// One for each reason that a table, a role or a script may give.
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {"NoTable", "", kAdd, "there is no table t"},
+      {"NoKey", "CREATE TABLE t (id int)", kAdd,
+       "has no usable key: it has no primary key"},
+      {"DeferrableKey", "CREATE TABLE t (id int PRIMARY KEY DEFERRABLE)", kAdd,
+       "but it is deferrable"},
+      {"NullableKey",
+       "CREATE TABLE t (id int UNIQUE); ALTER TABLE t REPLICA IDENTITY FULL",
+       kAdd, "but its columns may be NULL"},
+      {"IdentityNothing",
+       "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY "
+       "NOTHING",
+       kAdd, "its replica identity is NOTHING"},
+      {"Unlogged", "CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", kAdd,
+       "is unlogged: its changes are not in the WAL"},
+      {"Foreign", "", kAdd, "is a foreign table",
+       "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+       "CREATE FOREIGN TABLE t (id int) SERVER s"},
+      {"System", "", "ALTER TABLE pg_catalog.pg_class ADD COLUMN w integer",
+       "is a table of the system"},
+      {"View", "CREATE VIEW t AS SELECT 1 AS id", kAdd, "is a view"},
+      {"MaterializedView", "CREATE MATERIALIZED VIEW t AS SELECT 1 AS id", kAdd,
+       "is a materialized view"},
+      {"Sequence", "CREATE SEQUENCE t", kAdd, "is a sequence"},
+      {"Index", "CREATE TABLE o (id int); CREATE INDEX t ON o (id)", kAdd,
+       "is an index"},
+      {"CompositeType", "CREATE TYPE t AS (id int)", kAdd,
+       "is a composite type"},
+      {"NotTheOwner", kTable, kAdd, "which you are no member of",
+       "ALTER TABLE t OWNER TO postgres"},
+      {"NoSchemaRight",
+       "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)",
+       "ALTER TABLE s.t ADD COLUMN w integer",
+       "the role may not create tables in schema",
+       "ALTER SCHEMA s OWNER TO postgres; GRANT USAGE ON SCHEMA s TO PUBLIC"},
+      {"NoDatabaseRight", kTable, kAdd,
+       "the role may not create schemas in this database",
+       "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO postgres', "
+       "current_database()); END $$"},
+      {"NoMonitor", kTable, kAdd, "the role may not see what other sessions do",
+       "DO $$ DECLARE r text; BEGIN SELECT datdba::regrole INTO r FROM "
+       "pg_database WHERE datname = current_database(); EXECUTE format('REVOKE "
+       "pg_monitor FROM %s', r); END $$"},
+      {"NoReplication", kTable, kAdd, "no replication connection",
+       "DO $$ DECLARE r text; BEGIN SELECT datdba::regrole INTO r FROM "
+       "pg_database WHERE datname = current_database(); EXECUTE format('ALTER "
+       "ROLE %s NOREPLICATION', r); END $$"},
+      {"PublicationOfAllTables", kTable, kAdd, "is FOR ALL TABLES",
+       "CREATE PUBLICATION everything FOR ALL TABLES"},
+      {"PublicationOfTheSchema", kTable, kAdd,
+       "publishes schema public as a whole",
+       "CREATE PUBLICATION schema_wide FOR TABLES IN SCHEMA public"},
+      {"OtherMigration", kTable, kAdd, "of another migration",
+       "CREATE PUBLICATION pgrecast_other FOR TABLE t"},
+      {"KeyDropped", kTable, "ALTER TABLE t DROP COLUMN id",
+       "belongs to the key, which must stay"},
+      {"KeyComputed", kTable, "UPDATE t SET id = id + 1",
+       "belongs to the key, and cannot be computed"},
+      {"KeysBecomeOne", kTable,
+       "ALTER TABLE t ALTER COLUMN id TYPE bigint USING id / 2",
+       "two keys could become one by this expression"},
+      {"KeyNarrowed", kTable, "ALTER TABLE t ALTER COLUMN id TYPE smallint",
+       "is not known to keep keys apart and in order"},
+      {"RowType",
+       "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (kept t)", kAdd,
+       "and would stay with the old table"},
+      {"ViewOnAChangedColumn",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE VIEW w AS SELECT v "
+       "FROM t",
+       "ALTER TABLE t DROP COLUMN v CASCADE",
+       "which the new table does not have"},
+      {"NotImmutable", kTable, "UPDATE t SET v = random()::text",
+       "may give another value each time it is evaluated"},
+      {"ServerRefuses", kTable, "ALTER TABLE t ALTER COLUMN v TYPE nonsense",
+       "the server refuses this on an empty copy of the table"},
+  };
+  return all;
+}
+
+class PlanRefuses : public TestDatabase,
+                    public ::testing::WithParamInterface<Case> {};
+
+TEST_P(PlanRefuses, WithReasonAndRemedy) {
+  Session(dsn()).exec(GetParam().setup);
+  if (*GetParam().as_superuser != '\0') {
+    superuser_session().exec(GetParam().as_superuser);
+  }
+
+  expect_refusal(plan(dsn(), GetParam().script), GetParam().words);
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, PlanRefuses, ::testing::ValuesIn(cases()),
+                         [](const auto& one) {
+                           return std::string(one.param.name);
+                         });
+
+class PlanCommand : public TestDatabase {};
+
+// Script, table, role and folder: no second run to learn of the next reason.
+TEST_F(PlanCommand, SaysAllReasonsAtOnce) {
+  session().exec(
+      "CREATE TABLE t (id int PRIMARY KEY, v text);"
+      "CREATE TABLE archive (kept t)");
+  superuser_session().exec(
+      fmt::format("ALTER ROLE \"{}\" NOREPLICATION", database().role()));
+
+  const Answer answer =
+      plan(dsn(), "ALTER TABLE t ALTER COLUMN id TYPE smallint",
+           {"--state-dir", "/dev/null/state"});
+
+  expect_refusal(answer, "no replication connection");
+  expect_refusal(answer, "the state cannot be written into");
+  expect_refusal(answer, "and would stay with the old table");
+  expect_refusal(answer, "is not known to keep keys apart and in order");
+}
+
+// A statement that is not taken is no reason to keep the others back.
+TEST_F(PlanCommand, SaysWhatTheServerLacksBesideTheScriptsErrors) {
+  superuser_session().exec(fmt::format(
+      "ALTER ROLE \"{0}\" NOREPLICATION; REVOKE pg_monitor FROM \"{0}\"",
+      database().role()));
+
+  const Answer answer =
+      plan(dsn(), "UPDATE t SET v = (SELECT 1);\nDELETE FROM t;\n");
+
+  expect_refusal(answer, "sub-select reads other tables");
+  EXPECT_NE(answer.text.find(":2:"), std::string::npos) << answer.text;
+  expect_refusal(answer, "no replication connection");
+  expect_refusal(answer, "the role may not see what other sessions do");
+}
+
+TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
+  session().exec(kTable);
+  const std::string state =
+      database().cluster().folder() + "/state_" + database().name();
+  Program run({"run", "--dsn", dsn(), "--table", "t", "--alter",
+               "ADD COLUMN w integer", "--name", "planned", "--state-dir",
+               state, "--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+
+  expect_refusal(plan(dsn(), "ALTER TABLE t ADD COLUMN x integer"),
+                 "with another script");
+  expect_refusal(plan(dsn(), "ALTER TABLE t ADD COLUMN w integer;\n"),
+                 "has begun already");
+
+  run.signal(SIGTERM);
+  run.wait();
+  Program abort({"abort", "--dsn", dsn(), "--state-dir", state, "planned"});
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
+}
+
+TEST_F(PlanCommand, RefusesAPoolerInTransactionMode) {
+  session().exec(kTable);
+  const Pooler pooler(cluster().folder() + "/.s.PGSQL.5432");
+
+  expect_refusal(plan(fmt::format("host={} dbname={} user={}", pooler.folder(),
+                                  database().name(), database().role()),
+                      kAdd),
+                 "a connection pooler stands between");
+}
+
+TEST(PlanOnAServer, ThatIsNotSetUpSaysEverythingItLacks) {
+  PgCluster bare(PgCluster::Settings{{"wal_level", "replica"},
+                                     {"max_wal_senders", "0"},
+                                     {"max_replication_slots", "0"},
+                                     {"synchronous_standby_names", "*"}});
+  Session(bare.dsn())
+      .exec(
+          "SET synchronous_commit = local; CREATE TABLE t (id int PRIMARY "
+          "KEY)");
+
+  const Answer answer = plan(bare.dsn(), kAdd);
+
+  for (const char* words :
+       {"wal_level is replica, so changes cannot be decoded",
+        "no replication slot is free", "no WAL sender is free",
+        "our stream would count as a synchronous standby",
+        "no replication connection"}) {
+    expect_refusal(answer, words);
+  }
+}
+
+TEST(PlanOnAServer, ThatIsAStandbyIsRefused) {
+  PgCluster cluster;
+  Session(cluster.dsn()).exec("CREATE TABLE t (id int PRIMARY KEY)");
+  ASSERT_TRUE(cluster.stop());
+  const std::string signal = cluster.folder() + "/data/standby.signal";
+  std::ofstream(signal).flush();
+  give_to_postgres(signal);
+  cluster.start();
+
+  expect_refusal(plan(cluster.dsn(), kAdd), "the server is a standby");
+}
+
+}  // namespace
+}  // namespace pgrecast::test
