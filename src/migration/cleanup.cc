@@ -52,13 +52,22 @@ class Drops {
   explicit Drops(pg::Connection& connection) : connection_(connection) {}
 
   void drop(const std::string& what, const std::string& statement) {
+    if (!try_drop(what, statement)) {
+      kept_.push_back(fmt::format("{} ({})", what, dependents_));
+    }
+  }
+
+  // False: something depends on it, and nothing was dropped.
+  bool try_drop(const std::string& what, const std::string& statement) {
     try {
       retry_politely(connection_, "drop " + what,
                      [&] { connection_.exec(statement); });
+      return true;
     } catch (const pg::SqlError& error) {
       if (error.sqlstate() != pg::sqlstate::kDependentObjectsStillExist) throw;
       connection_.exec("SET lock_timeout = 0");
-      kept_.push_back(fmt::format("{} ({})", what, error.fields().detail));
+      dependents_ = error.fields().detail;
+      return false;
     }
   }
 
@@ -68,6 +77,7 @@ class Drops {
 
  private:
   pg::Connection& connection_;
+  std::string dependents_;  // what kept the last one
   std::vector<std::string> kept_;
 };
 
@@ -85,11 +95,19 @@ void drop_tables(Drops& drops, pg::Connection& connection,
                   "  (SELECT pg_catalog.jsonb_array_elements_text($2))",
                   oid_column),
       {record.name, nlohmann::json(record.schemas).dump()});
+  std::vector<std::string> names;
   for (int row = 0; row < tables.rows(); ++row) {
-    const std::string name(tables.text(row, 0));
-    drops.drop("table " + name, "DROP TABLE IF EXISTS " + name);
-    PGRECAST_SYNC_POINT("cleanup:table");
+    names.emplace_back(tables.text(row, 0));
   }
+  // All at once first: a policy or a rule of one may mention another.
+  if (names.size() > 1 &&
+      drops.try_drop("tables", "DROP TABLE IF EXISTS " + join(names, ", "))) {
+    names.clear();
+  }
+  for (const std::string& name : names) {
+    drops.drop("table " + name, "DROP TABLE IF EXISTS " + name);
+  }
+  PGRECAST_SYNC_POINT("cleanup:table");
 }
 
 void drop_schemas(Drops& drops, const MigrationRecord& record) {

@@ -44,6 +44,29 @@ TEST_F(FinishTest, NothingButTheNewShapeIsNew) {
   EXPECT_EQ(command({"status", "--dsn", dsn(), "orders"}), 3);
 }
 
+// They mention each other, so that neither could be dropped before the other.
+TEST_F(FinishTest, TablesWhosePoliciesMentionEachOtherGoTogether) {
+  session().exec(
+      "CREATE TABLE marks (id int PRIMARY KEY, order_id bigint);"
+      "CREATE POLICY known ON marks USING (EXISTS (SELECT FROM orders o WHERE "
+      "o.id = order_id)); CREATE POLICY used ON orders USING (EXISTS (SELECT "
+      "FROM marks m WHERE m.order_id = orders.id))");
+  const std::string both =
+      write_script("orders",
+                   "ALTER TABLE orders ALTER COLUMN code TYPE varchar(40);"
+                   "ALTER TABLE marks ALTER COLUMN id TYPE bigint");
+  Program run = start_script(both);
+  ASSERT_EQ(run.wait(), 0) << run.output();
+
+  std::string output;
+  ASSERT_EQ(command(finish(), &output), 0) << output;
+
+  EXPECT_EQ(superuser_session().query_value(
+                "SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
+                "'pgrecast%'"),
+            "0");
+}
+
 TEST_F(FinishTest, WaitsForAReaderOfTheRetiredTableWithoutBlockingOthers) {
   resume();
   const std::string retired = retired_table();
