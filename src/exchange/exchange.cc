@@ -733,9 +733,8 @@ void Exchange::prove() {
     Inventory now = inventory(tables_[i].shadow_oid);
     now.merge(view_inventory(tables_[i].shadow_oid));
     const Inventory retired = inventory(tables_[i].source_oid);
-    auto found =
-        Proof(tables_[i], options_, carried_, before_[i], retired, now)
-            .differences();
+    auto found = Proof(tables_[i], options_, carried_, before_[i], retired, now)
+                     .differences();
     std::ranges::move(partition_differences(
                           *tables_[i].target, before_[i].partitions,
                           read_partition_facts(connection_, *tables_[i].target,

@@ -32,9 +32,8 @@ std::string SelectList::rows_to_compare(std::string_view condition) const {
 
 std::string SelectList::shadow_to_compare(std::string_view shadow,
                                           std::string_view condition) const {
-  std::string list =
-      fmt::format("ctid AS {}, tableoid AS {}", parts_.ctid_column,
-                  heap_column());
+  std::string list = fmt::format("ctid AS {}, tableoid AS {}",
+                                 parts_.ctid_column, heap_column());
   for (std::size_t i = 0; i < parts_.compare_columns.size(); ++i) {
     const std::string column = pg::quote_identifier(parts_.compare_columns[i]);
     list += fmt::format(", CAST({} AS {}) AS {}", column,

@@ -63,8 +63,8 @@ class ChangeBuffer {
 
   // Removes a buffer and its folder. What is not ours stays, and then the
   // folder too. What a crash within create() or destroy() left is removed as
-  // well; nothing is done where there is no folder. Throws StorageError for a folder that has no buffer's identity, and while another
-  // process uses it.
+  // well; nothing is done where there is no folder. Throws StorageError for a
+  // folder that has no buffer's identity, and while another process uses it.
   static void destroy(const std::filesystem::path& path);
 
   ChangeBuffer(const ChangeBuffer&) = delete;
