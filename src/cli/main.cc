@@ -3,6 +3,7 @@
 #include "pgrecast/base/log.h"
 #include "pgrecast/cli/exit_code.h"
 #include "pgrecast/cli/run_command.h"
+#include "pgrecast/cli/size.h"
 #include "pgrecast/cli/status_text.h"
 #include "pgrecast/migration/commands.h"
 #include "pgrecast/pg/quote.h"
@@ -101,6 +102,7 @@ migration::RunOptions run_options(const Arguments& arguments) {
   options.lock_timeout = milliseconds(arguments.lock_timeout_ms);
   options.cutover_budget = milliseconds(arguments.cutover_budget_ms);
   options.verify = !arguments.no_verify;
+  options.retained_max = bytes_of(arguments.max_retained);
   return options;
 }
 
@@ -109,30 +111,6 @@ ProgressMode progress_mode(const std::string& text) {
   if (text == "plain") return ProgressMode::kPlain;
   if (text == "none") return ProgressMode::kNone;
   return ProgressMode::kAuto;
-}
-
-std::int64_t bytes_of(const std::string& size) {
-  std::size_t used = 0;
-  double number = 0;
-  try {
-    number = std::stod(size, &used);
-  } catch (const std::exception&) {
-    throw UsageError(fmt::format("'{}' is no size: write 500MB or 10GB", size));
-  }
-  const std::string unit = size.substr(used);
-  constexpr double kKilo = 1024;
-  if (unit == "kB")
-    number *= kKilo;
-  else if (unit == "MB")
-    number *= kKilo * kKilo;
-  else if (unit == "GB")
-    number *= kKilo * kKilo * kKilo;
-  else if (unit == "TB")
-    number *= kKilo * kKilo * kKilo * kKilo;
-  else if (!unit.empty()) {
-    throw UsageError(fmt::format("'{}' is no size: write 500MB or 10GB", size));
-  }
-  return static_cast<std::int64_t>(number);
 }
 
 void show_status(const Arguments& arguments, bool all,
@@ -246,6 +224,10 @@ void add_run(CLI::App& app, Arguments& arguments) {
   run->add_option("--cutover-attempts", options.cutover_attempts,
                   "then it ends with exit code 5, resumable")
       ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  run->add_option("--max-retained", arguments.max_retained,
+                  "WAL that its slot may keep on the server; beyond it the "
+                  "slot is dropped, exit code 8")
       ->capture_default_str();
   run->add_flag("--no-verify", arguments.no_verify,
                 "cut over without comparing every row");

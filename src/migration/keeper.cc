@@ -2,6 +2,7 @@
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/catalog/fingerprint.h"
+#include "pgrecast/migration/retained_limit.h"
 
 #include "context.h"
 
@@ -19,7 +20,8 @@ std::string host_name() {
   return name.data();
 }
 
-void measure(Context& context, pg::Connection& connection) {
+void measure(Context& context, pg::Connection& connection,
+             std::int64_t retained_bytes) {
   const pg::Result now = connection.exec(
       "SELECT pg_catalog.pg_current_wal_lsn(), pg_catalog.pg_snapshot_xmax("
       "pg_catalog.pg_current_snapshot())::pg_catalog.text");
@@ -27,12 +29,11 @@ void measure(Context& context, pg::Connection& connection) {
   context.xids->raise(Xid64{now.number<std::uint64_t>(0, 1)});
   const auto written = Lsn::parse(now.text(0, 0)).value_or(Lsn{}).value;
   const std::uint64_t received = context.receiver_status.received_lsn;
-  const auto slot = capture::read_slot(connection, context.record.slot);
   context.progress->update([&](ProgressData& data) {
     data.lag_bytes = received == 0 || written < received
                          ? 0
                          : static_cast<std::int64_t>(written - received);
-    data.retained_bytes = slot ? slot->retained_bytes : 0;
+    data.retained_bytes = retained_bytes;
     data.dirty_keys = context.buffer->dirty_estimate();
     data.buffer_bytes =
         static_cast<std::int64_t>(context.buffer->bytes_on_disk());
@@ -91,11 +92,16 @@ void keep(Context& context, const std::stop_token& stop,
   pg::Connection connection = context.open("keeper", stop);
   connection.exec("LISTEN pgrecast");
   const std::string host = host_name();
+  RetainedLimit limit(context.options.retained_max);
   while (!stop.stop_requested()) {
     // Before that there is nothing to measure or to lose, but a long wait for
     // others' transactions, in which commands are heard.
     const bool in_stream = context.in_stream;
-    if (in_stream) measure(context, connection);
+    const auto slot = capture::read_slot(connection, context.record.slot);
+    const std::int64_t retained = slot ? slot->retained_bytes : 0;
+    // Also while the slot's creation waits for old transactions: it keeps WAL.
+    limit.look(retained);
+    if (in_stream) measure(context, connection, retained);
     beat(connection, context.record.name, host, getpid(),
          context.progress->read().to_json());
     if (in_stream) watch(context, connection, context.watched);

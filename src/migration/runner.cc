@@ -4,10 +4,12 @@
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/base/thread_group.h"
+#include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/planning.h"
+#include "pgrecast/migration/retained_limit.h"
 #include "pgrecast/pg/errors.h"
 
 #include "context.h"
@@ -138,9 +140,30 @@ class Runner::Impl {
     }
   }
 
+  // No thread of ours runs any more. In one transaction, so that nobody takes
+  // the migration over in between. The slot goes at once, the publication with
+  // the commit: without the slot, it costs nobody anything.
+  void give_up_stream() {
+    receiver_.reset();
+    pg::Connection connection =
+        pg::Connection::open(context_.endpoint, "limit", std::stop_token());
+    const catalog::SourceGuard owner(
+        ownership_query(context_.record.name, context_.epoch));
+    pg::Transaction transaction(connection);
+    owner.prove_ownership(connection);
+    add_event(connection, context_.record.name, "slot given up", "");
+    capture::drop_publication(connection, context_.record.publication);
+    capture::drop_slot(connection, context_.record.slot,
+                       Deadline::in(std::chrono::seconds(30)));
+    transaction.commit();
+  }
+
   [[noreturn]] void fail(const std::exception_ptr& failure) {
     try {
       rethrow_for_operator(failure);
+    } catch (const RetainedTooMuch& error) {
+      give_up_stream();
+      throw ChangesLost(error.what());
     } catch (const SourceChanged& error) {
       // Whoever noticed it: before we end, the application can go on.
       if (!writers_protected()) throw;
@@ -483,7 +506,8 @@ void Runner::Impl::end_of_stopped() {
     by = aborted_by_;
   }
   if (by.empty()) {
-    if (const auto error = threads_.error()) rethrow_for_operator(error);
+    // A thread of ours failed, and stopped the others.
+    if (const auto error = threads_.error()) fail(error);
     throw Stopped();
   }
   receiver_.reset();

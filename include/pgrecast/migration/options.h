@@ -28,6 +28,8 @@ struct RunOptions {
   milliseconds lock_timeout{300};
   milliseconds cutover_budget{2000};
   int cutover_attempts = 20;
+  // WAL that our slot may keep on the server; beyond it, the slot is dropped.
+  std::int64_t retained_max = std::int64_t{10} << 30U;
   bool verify = true;
   bool restart = false;
   bool repair = false;

@@ -152,6 +152,30 @@ TEST_F(LostTest, SomebodysChangeOfTheShapeIsNotRepairedAway) {
   expect_migrated();
 }
 
+// An old transaction holds the slot back, and WAL piles up on the primary. The
+// keeper saw it, but what only stopped the other threads was told, and not
+// acted on: slot and publication stayed.
+TEST_F(LostTest, ALivingMigrationGivesItsSlotUpAtTheLimit) {
+  Program run = start({"--cutover", "manual", "--max-retained", "32MB"});
+  run.wait_for_output("phase changed.*phase=ready");
+  Session old = session();
+  old.exec("BEGIN; UPDATE orders SET amount = amount WHERE id = 5");
+  superuser_session().exec(
+      "SELECT count(pg_logical_emit_message(false, 'any', repeat('y', "
+      "1000000))) FROM generate_series(1, 64)");
+
+  EXPECT_EQ(run.wait(), kChangesLost) << run.output();
+
+  EXPECT_NE(run.err().find("--max-retained"), std::string::npos) << run.err();
+  EXPECT_NE(run.err().find("--repair"), std::string::npos) << run.err();
+  expect_slot_and_publication("0");
+  old.exec("COMMIT");
+  change_while_nobody_looks();
+  expect_lost();
+  resume({"--repair"});
+  expect_migrated();
+}
+
 TEST_F(LostTest, ALivingMigrationIsNotReaped) {
   Program run = start({"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
