@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace pgrecast::cli {
 namespace {
@@ -43,6 +45,22 @@ std::string table_text(const catalog::Table& source,
   return text;
 }
 
+// Those that decide conversions most often, and what the script itself sets.
+std::string settings_text(const plan::Plan& plan) {
+  constexpr std::array<std::string_view, 4> kAlways{
+      "TimeZone", "DateStyle", "IntervalStyle", "search_path"};
+  std::vector<std::string> shown;
+  for (const auto& [name, value] : plan.settings) {
+    const auto first = plan.settings_at_start.find(name);
+    const bool set =
+        first == plan.settings_at_start.end() || first->second != value;
+    if (!set && std::ranges::find(kAlways, name) == kAlways.end()) continue;
+    shown.push_back(fmt::format("{} = {}{}", name, value,
+                                set ? " (set by the script)" : ""));
+  }
+  return join(shown, "; ");
+}
+
 }  // namespace
 
 std::string plan_text(const plan::Plan& plan) {
@@ -55,6 +73,8 @@ std::string plan_text(const plan::Plan& plan) {
   text += wrapped("  publication ", plan.names.publication);
   text += wrapped("  slot        ", plan.names.slot);
   text += wrapped("  schemas     ", join(plan.schemas, ", "));
+  text += wrapped("  settings    ", settings_text(plan));
+  for (const std::string& note : plan.notes) text += wrapped("note: ", note);
   for (const std::string& warning : plan.warnings) {
     text += wrapped("warning: ", warning);
   }

@@ -141,11 +141,14 @@ template <typename Body>
 void with_script_settings(const Context& context, pg::Connection& connection,
                           const Body& body) {
   std::string list;
+  std::vector<pg::Param> names;
   for (const auto& [name, value] : context.record.settings) {
-    list += fmt::format("{}pg_catalog.current_setting('{}')",
-                        list.empty() ? "" : ", ", name);
+    names.emplace_back(name);
+    // One that only the script knows (app.tenant) is not there yet.
+    list += fmt::format("{}COALESCE(pg_catalog.current_setting(${}, true), '')",
+                        list.empty() ? "" : ", ", names.size());
   }
-  const pg::Result ours = connection.exec("SELECT " + list);
+  const pg::Result ours = connection.exec("SELECT " + list, names);
   const auto set_all = [&](const auto& value_of) {
     int column = 0;
     for (const auto& [name, value] : context.record.settings) {

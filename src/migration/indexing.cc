@@ -1,6 +1,7 @@
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/thread_group.h"
+#include "pgrecast/catalog/settings.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/pg/errors.h"
@@ -38,6 +39,7 @@ void build(const Context& context, pg::Connection& connection,
   try {
     pg::Transaction transaction(connection);
     owner.prove_ownership(connection);
+    catalog::apply_resources(connection, context.record.settings);
     connection.exec(job.index->create.empty() ? job.index->constraint.value()
                                               : job.index->create,
                     {}, Deadline::never());

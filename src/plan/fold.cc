@@ -9,6 +9,7 @@
 #include "pgrecast/plan/partitions.h"
 
 #include "key_conversion.h"
+#include "script_settings.h"
 
 #include <fmt/format.h>
 
@@ -101,9 +102,11 @@ class Folder {
  public:
   Folder(pg::Connection& connection, const script::Script& script,
          const catalog::Settings& settings)
-      : connection_(&connection), script_(&script), settings_(&settings) {}
+      : connection_(&connection),
+        script_(&script),
+        settings_(connection, script, settings) {}
 
-  std::vector<TableTarget> fold(const std::vector<FoldTable>& tables);
+  Folded fold(const std::vector<FoldTable>& tables);
 
  private:
   Folding begin(const FoldTable& table);
@@ -120,7 +123,14 @@ class Folder {
              const script::CreateTable& body);
   void apply(const script::Statement& statement,
              const script::CreatePartition& body);
+  void apply(const script::Statement& statement,
+             const script::SetVariable& body);
+  void apply(const script::Statement& statement,
+             const script::TransactionMark& body);
 
+  // The rows are made by one query, and so under one set of settings: every
+  // statement that puts a computed value or a condition into it says so here.
+  void computes_values(const script::Statement& statement);
   Folding& folding_of(const script::Statement& statement,
                       const script::TableName& name);
   void run_on_clone(const script::Statement& statement, Folding& folding);
@@ -130,6 +140,9 @@ class Folder {
                const std::vector<script::TypeChange>& type_changes);
   std::string added_value(const script::Statement& statement, Folding& folding,
                           const Column& column);
+  // The value as the statement's settings make it, as a literal of its type
+  // that means the same under all of them; nullopt for NULL.
+  std::optional<std::string> frozen(const std::string& expression);
   std::optional<std::string> domain_default(const Column& column);
   void change_key(const script::Statement& statement, Folding& folding,
                   const Column& before, const Column& after,
@@ -155,7 +168,9 @@ class Folder {
 
   pg::Connection* connection_;
   const script::Script* script_;
-  const catalog::Settings* settings_;
+  ScriptSettings settings_;
+  // Those under which the rows are made, once a statement computes values.
+  std::optional<catalog::Settings> made_under_;
   std::vector<Folding> foldings_;
 };
 
@@ -198,18 +213,23 @@ Folding Folder::begin(const FoldTable& table) {
   return folding;
 }
 
-std::vector<TableTarget> Folder::fold(const std::vector<FoldTable>& tables) {
+Folded Folder::fold(const std::vector<FoldTable>& tables) {
   for (const FoldTable& table : tables) foldings_.push_back(begin(table));
   for (const script::Statement& statement : script_->statements()) {
     std::visit([&](const auto& body) { apply(statement, body); },
                statement.body);
   }
-  std::vector<TableTarget> targets;
+  settings_.finish();
+  if (!made_under_) made_under_ = settings_.values();
+  Folded folded;
   for (Folding& folding : foldings_) {
-    targets.push_back(
-        finish(folding, static_cast<std::uint32_t>(targets.size())));
+    folded.targets.push_back(
+        finish(folding, static_cast<std::uint32_t>(folded.targets.size())));
   }
-  return targets;
+  folded.settings = *made_under_;
+  folded.settings.merge(settings_.resources());
+  folded.notes = settings_.notes();
+  return folded;
 }
 
 // The script's own settings, its search_path above all, hold while its words
@@ -218,12 +238,9 @@ void Folder::run_script_sql(const script::Statement& statement,
                             const std::string& sql) {
   connection_->exec("SAVEPOINT script_statement");
   try {
-    for (const auto& [name, value] : *settings_) {
-      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
-                        {name, value});
-    }
+    settings_.enter(settings_.now());
     connection_->exec(sql);
-    connection_->exec("SET LOCAL search_path = ''");
+    settings_.leave();
   } catch (const pg::SqlError& error) {
     connection_->exec("ROLLBACK TO SAVEPOINT script_statement");
     refuse(statement.span.begin,
@@ -235,6 +252,41 @@ void Folder::run_script_sql(const script::Statement& statement,
   }
 }
 
+void Folder::apply(const script::Statement& statement,
+                   const script::SetVariable& body) {
+  settings_.apply(statement, body);
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::TransactionMark& body) {
+  settings_.apply(statement, body);
+}
+
+void Folder::computes_values(const script::Statement& statement) {
+  const catalog::Settings now = settings_.values();
+  if (!made_under_) made_under_ = now;
+  if (*made_under_ == now) return;
+  const auto value_in = [](const catalog::Settings& settings,
+                           const std::string& name) {
+    const auto found = settings.find(name);
+    return found == settings.end() ? std::string("nothing") : found->second;
+  };
+  catalog::Settings either = now;
+  either.insert(made_under_->begin(), made_under_->end());
+  for (const auto& [name, value] : either) {
+    const std::string before = value_in(*made_under_, name);
+    const std::string here = value_in(now, name);
+    if (before == here) continue;
+    refuse(statement.span.begin,
+           fmt::format("this computes values with {} = {}, and a statement "
+                       "before it with {}; the rows are made by one query, "
+                       "under one set of settings",
+                       name, here, before),
+           "put SET before the first of these statements, or make it two "
+           "migrations");
+  }
+}
+
 void Folder::run_on_clone(const script::Statement& statement,
                           Folding& folding) {
   run_script_sql(statement, script_->with_table_replaced(
@@ -243,10 +295,7 @@ void Folder::run_on_clone(const script::Statement& statement,
 
 Folding& Folder::folding_of(const script::Statement& statement,
                             const script::TableName& name) {
-  connection_->exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                    {settings_->at("search_path")});
-  const auto oid = catalog::find_relation(*connection_, name.schema, name.name);
-  connection_->exec("SET LOCAL search_path = ''");
+  const auto oid = settings_.find_relation(name.schema, name.name);
   for (Folding& folding : foldings_) {
     if (oid == folding.table->source.oid) return folding;
   }
@@ -267,10 +316,7 @@ bool Folder::is_immutable(const Folding& folding,
   connection_->exec("SAVEPOINT immutable");
   bool immutable = true;
   try {
-    for (const auto& [name, value] : *settings_) {
-      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
-                        {name, value});
-    }
+    settings_.enter(settings_.now());
     connection_->exec(fmt::format("CREATE INDEX ON {} ((0)) WHERE ({}) IS NULL",
                                   folding.table->shadow.quoted(), expression));
   } catch (const pg::SqlError& error) {
@@ -284,6 +330,32 @@ bool Folder::is_immutable(const Folding& folding,
   }
   connection_->exec("ROLLBACK TO SAVEPOINT immutable");
   return immutable;
+}
+
+// Computed under the script's settings and printed under those that every
+// setting reads alike: the second CTE reads the first, which is computed by
+// then.
+std::optional<std::string> Folder::frozen(const std::string& expression) {
+  settings_.enter(settings_.now());
+  const pg::Result result = connection_->exec(fmt::format(
+      R"sql(
+WITH value AS MATERIALIZED (SELECT ({}
+) AS x),
+printing AS MATERIALIZED (
+  SELECT pg_catalog.set_config('datestyle', 'ISO, YMD', true),
+         pg_catalog.set_config('intervalstyle', 'postgres', true),
+         pg_catalog.set_config('extra_float_digits', '3', true),
+         pg_catalog.set_config('bytea_output', 'hex', true),
+         pg_catalog.set_config('search_path', '', true)
+  FROM value)
+SELECT x::pg_catalog.text,
+       pg_catalog.format_type(pg_catalog.pg_typeof(x)::pg_catalog.oid, NULL)
+FROM value, printing)sql",
+      expression));
+  settings_.leave();
+  if (result.is_null(0, 0)) return std::nullopt;
+  return fmt::format("CAST({} AS {})", pg::quote_literal(result.text(0, 0)),
+                     result.text(0, 1));
 }
 
 void Folder::check_expression(const script::Statement& statement,
@@ -403,6 +475,7 @@ std::string Folder::added_value(const script::Statement& statement,
                                                     ? column.default_expression
                                                     : domain_default(column);
   if (!expression) return null;
+  computes_values(statement);
   const std::string& text = *expression;
   if (is_immutable(folding, text)) {
     return assigned(fmt::format("({})", text), column);
@@ -427,11 +500,8 @@ std::string Folder::added_value(const script::Statement& statement,
     folding.made_anew[column.attnum] = made_by(column);
     return null;
   }
-  const pg::Result now =
-      connection_->exec(fmt::format("SELECT ({})::pg_catalog.text", text));
-  if (now.is_null(0, 0)) return null;
-  static_cast<void>(statement);
-  return assigned(pg::quote_literal(now.text(0, 0)), column);
+  const auto now = frozen(text);
+  return now ? assigned(*now, column) : null;
 }
 
 // ADD COLUMN takes the domain's default where the column has none.
@@ -491,6 +561,7 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
       list.push_back(quote_identifier(old->name) + " AS " + name);
       continue;
     }
+    computes_values(statement);
     change_key(statement, folding, *old, column,
                change == type_changes.end() ? nullptr : &*change);
     const bool has_using =
@@ -562,6 +633,7 @@ void Folder::apply(const script::Statement& statement,
   if (body.where) {
     check_expression(statement, folding, *body.where, body.alias);
   }
+  computes_values(statement);
   run_on_clone(statement, folding);
   std::vector<std::string> list;
   std::set<std::string> live;
@@ -601,6 +673,7 @@ void Folder::apply(const script::Statement& statement,
                    const script::Delete& body) {
   Folding& folding = folding_of(statement, body.table);
   check_expression(statement, folding, body.where, body.alias);
+  computes_values(statement);
   run_on_clone(statement, folding);
   std::vector<std::string> list;
   for (const std::string& name : folding.live) {
@@ -861,10 +934,7 @@ void Folder::choose_indexes(Folding& folding, TableTarget& target) {
 void Folder::try_select(Folding& folding, const TableTarget& target) {
   connection_->exec("SAVEPOINT try_select");
   try {
-    for (const auto& [name, value] : *settings_) {
-      connection_->exec("SELECT pg_catalog.set_config($1, $2, true)",
-                        {name, value});
-    }
+    settings_.enter(made_under_.value());
     connection_->exec(fmt::format(
         "INSERT INTO {} {} {}", target.shadow.quoted(),
         target.select.insert_target(), target.select.rows("false")));
@@ -939,10 +1009,9 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
 
 }  // namespace
 
-std::vector<TableTarget> fold(pg::Connection& connection,
-                              const script::Script& script,
-                              const std::vector<FoldTable>& tables,
-                              const catalog::Settings& settings) {
+Folded fold(pg::Connection& connection, const script::Script& script,
+            const std::vector<FoldTable>& tables,
+            const catalog::Settings& settings) {
   return Folder(connection, script, settings).fold(tables);
 }
 

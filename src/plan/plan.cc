@@ -12,6 +12,7 @@
 #include "pgrecast/plan/try_readers.h"
 
 #include "foreign_keys.h"
+#include "script_settings.h"
 #include "sequences.h"
 
 #include <fmt/format.h>
@@ -53,15 +54,17 @@ std::vector<Table> read_sources(pg::Connection& connection,
                                 const catalog::Settings& settings,
                                 std::vector<Refusal>& refusals) {
   std::vector<Table> sources;
+  pg::Transaction lookup(connection);
+  ScriptSettings now(connection, script, settings);
   for (const script::Statement& statement : script.statements()) {
+    try {
+      now.follow(statement);
+    } catch (const Refused& refused) {
+      append(refusals, refused.refusals());
+    }
     const script::TableName* name = script::table_of(statement);
     if (name == nullptr) continue;
-    pg::Transaction lookup(connection);
-    connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                    {settings.at("search_path")});
-    const auto oid =
-        catalog::find_relation(connection, name->schema, name->name);
-    lookup.rollback();
+    const auto oid = now.find_relation(name->schema, name->name);
     if (!oid) {
       refusals.push_back(
           {script.error_at(name->span.begin,
@@ -73,6 +76,7 @@ std::vector<Table> read_sources(pg::Connection& connection,
         std::ranges::find(sources, *oid, &Table::oid) != sources.end();
     if (!known) sources.push_back(catalog::read_table(connection, *oid));
   }
+  lookup.rollback();
   return sources;
 }
 
@@ -113,7 +117,10 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
     }
     create_clone(connection, table.source, table.shadow);
   }
-  plan.targets = fold(connection, script, placed, plan.settings);
+  Folded folded = fold(connection, script, placed, plan.settings_at_start);
+  plan.targets = std::move(folded.targets);
+  plan.settings = std::move(folded.settings);
+  plan.notes = std::move(folded.notes);
   return placed;
 }
 
@@ -193,10 +200,11 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found) {
   Plan plan;
   plan.names = names;
-  plan.settings = catalog::read_script_settings(connection);
+  plan.settings_at_start = catalog::read_script_settings(connection);
   append(found, server_refusals(connection));
   const std::size_t before = found.size();
-  plan.sources = read_sources(connection, script, plan.settings, found);
+  plan.sources =
+      read_sources(connection, script, plan.settings_at_start, found);
   if (plan.sources.empty() && found.size() == before) {
     found.push_back({"the script names no table", "add a statement"});
   }

@@ -64,12 +64,28 @@ std::optional<std::size_t> find_meta_command(const std::string& text) {
   return std::nullopt;
 }
 
+[[noreturn]] void fail_meta_command(const SourceText& source,
+                                    std::size_t begin) {
+  const std::string& text = source.text();
+  const std::size_t end =
+      std::min(text.find_first_of(" \t\r\n;", begin), text.size());
+  const std::string command = text.substr(begin, end - begin);
+  const bool includes = command == "\\i" || command == "\\ir" ||
+                        command == "\\include" ||
+                        command == "\\include_relative";
+  fail(source, ScriptProblem::Kind::kRefused, begin,
+       fmt::format("{} is a meta-command of psql, which pgrecast does not run: "
+                   "it is not SQL",
+                   command),
+       includes ? "put that file's text here instead"
+                : "take the line out; what SQL can say, write as SQL");
+}
+
 [[noreturn]] void fail_syntax(const SourceText& source,
                               const SyntaxError& error) {
   const std::string& text = source.text();
   if (const auto meta = find_meta_command(text)) {
-    fail(source, ScriptProblem::Kind::kRefused, *meta,
-         "a meta-command of psql is not SQL", "take the line out");
+    fail_meta_command(source, *meta);
   }
   if (error.offset < text.size() && text[error.offset] == ':') {
     fail(source, ScriptProblem::Kind::kSyntax, error.offset, error.message,

@@ -42,25 +42,12 @@ std::string statement_words(const StatementReader& reader) {
   return words;
 }
 
-std::string remedy_for(std::string_view node_name) {
-  if (node_name == "VariableSetStmt") {
-    return "take it out; settle it for the role or the database with ALTER "
-           "ROLE .. SET if the script's expressions depend on it";
-  }
-  if (node_name == "TransactionStmt") {
-    return "take it out: the whole script takes effect in one transaction, at "
-           "the cutover";
-  }
-  return "take it out of the script, and run it by hand before or after the "
-         "migration";
-}
-
-[[noreturn]] void refuse_statement(const StatementReader& reader,
-                                   std::string_view node_name) {
+[[noreturn]] void refuse_statement(const StatementReader& reader) {
   reader.refuse(
       reader.span().begin,
       fmt::format("{} is not supported in a script", statement_words(reader)),
-      remedy_for(node_name));
+      "take it out of the script, and run it by hand before or after the "
+      "migration");
 }
 
 // Refuses the statement if it has the clause, at the clause's place.
@@ -240,7 +227,7 @@ DropIndex take_drop_index(const StatementReader& reader, const Tree& node) {
 
 StatementBody take_drop(const StatementReader& reader, const Tree& node) {
   if (text_field(node, "removeType") != "OBJECT_INDEX") {
-    refuse_statement(reader, "DropStmt");
+    refuse_statement(reader);
   }
   return take_drop_index(reader, node);
 }
@@ -248,7 +235,7 @@ StatementBody take_drop(const StatementReader& reader, const Tree& node) {
 RenameColumn take_rename(const StatementReader& reader, const Tree& node) {
   const std::string what = text_field(node, "renameType");
   const bool of_table = reader.is_keyword(1, "table");
-  if (!of_table) refuse_statement(reader, "RenameStmt");
+  if (!of_table) refuse_statement(reader);
   if (what == "OBJECT_TABLE") {
     reader.refuse(reader.span().begin,
                   "ALTER TABLE .. RENAME TO gives the table another name",
@@ -295,7 +282,7 @@ StatementBody classify(const StatementReader& reader, const Tree& statement) {
   refuse_columns_with_schema(reader, node);
   if (name == "AlterTableStmt") {
     if (text_field(node, "objtype") != "OBJECT_TABLE") {
-      refuse_statement(reader, name);
+      refuse_statement(reader);
     }
     return take_alter_table(reader, node);
   }
@@ -305,12 +292,14 @@ StatementBody classify(const StatementReader& reader, const Tree& statement) {
   if (name == "IndexStmt") return take_create_index(reader, node);
   if (name == "CreateStmt") return take_create_table(reader, node);
   if (name == "DropStmt") return take_drop(reader, node);
+  if (name == "VariableSetStmt") return take_set(reader, node);
+  if (name == "TransactionStmt") return take_transaction(reader, node);
   if (name == "AlterObjectSchemaStmt" && reader.is_keyword(1, "table")) {
     reader.refuse(reader.span().begin,
                   "ALTER TABLE .. SET SCHEMA moves the table",
                   "move it by hand after the migration");
   }
-  refuse_statement(reader, name);
+  refuse_statement(reader);
 }
 
 }  // namespace pgrecast::script

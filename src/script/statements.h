@@ -18,4 +18,10 @@ AlterTable take_alter_table(const StatementReader& reader, const Tree& node);
 StatementBody take_create_table(const StatementReader& reader,
                                 const Tree& node);
 
+// SET and BEGIN: from the nodes inside {"VariableSetStmt": ..} and
+// {"TransactionStmt": ..}.
+SetVariable take_set(const StatementReader& reader, const Tree& node);
+TransactionMark take_transaction(const StatementReader& reader,
+                                 const Tree& node);
+
 }  // namespace pgrecast::script

@@ -18,23 +18,30 @@ struct FoldTable {
   catalog::QualifiedName retired;
 };
 
+// What became of a script.
+struct Folded {
+  std::vector<TableTarget> targets;  // `tables[i]` becomes the i-th
+  // Those under which the rows are made, and what SET gave beyond them.
+  catalog::Settings settings;
+  std::vector<std::string> notes;  // for people: what was taken without effect
+};
+
 // Runs the script's DDL on the clones, statement by statement, reads back what
 // the server made of them, and folds its UPDATEs, DELETEs and type changes into
 // each table's SELECT list: every statement is one more query around the one
 // before it, so that it sees what those before it made, and names resolve as
 // the server resolves them.
 //
-// `settings` hold while the script's own words are run.
+// `settings` hold while the script's own words are run, until it says SET.
 //
 // In a transaction of the caller's (to be rolled back by a plan, committed by
-// a run), where the clones exist. `tables[i]` becomes the i-th target. The
-// clones keep their indexes (strip_indexes takes them off).
+// a run), where the clones exist. The clones keep their indexes (strip_indexes
+// takes them off).
 //
 // Throws Refused, with every refusal that was found and the place in the
 // script; SqlError never: what the server refuses is a refusal with its words.
-std::vector<TableTarget> fold(pg::Connection& connection,
-                              const script::Script& script,
-                              const std::vector<FoldTable>& tables,
-                              const catalog::Settings& settings);
+Folded fold(pg::Connection& connection, const script::Script& script,
+            const std::vector<FoldTable>& tables,
+            const catalog::Settings& settings);
 
 }  // namespace pgrecast::plan

@@ -31,11 +31,16 @@ Names make_names(const std::string& migration, catalog::Oid database);
 // What a migration will do. Plain values.
 struct Plan {
   Names names;
+  // Those under which the script begins, as if run by hand; and those under
+  // which the rows are made, with what the script sets. The latter are recorded
+  // with the migration.
+  catalog::Settings settings_at_start;
   catalog::Settings settings;
   std::vector<catalog::Table> sources;  // one a target, in the same order
   std::vector<TableTarget> targets;
   std::vector<std::string> schemas;  // to be made, for shadows and retired
   std::vector<std::string> warnings;
+  std::vector<std::string> notes;  // what the script says without effect
 };
 
 // Reads script and catalogs, and checks every precondition that can be checked

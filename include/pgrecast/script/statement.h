@@ -225,9 +225,26 @@ struct CreatePartition {
   TableName parent;
 };
 
+// SET, SET LOCAL, SET TIME ZONE, SET NAMES, SET SCHEMA; RESET and SET .. TO
+// DEFAULT. The statement's own text says the value.
+struct SetVariable {
+  enum class Kind { kSet, kReset, kResetAll };
+
+  Kind kind = Kind::kSet;
+  std::string name;    // in lower case unless it was quoted; none for RESET ALL
+  bool local = false;  // holds until COMMIT
+};
+
+// BEGIN, START TRANSACTION; COMMIT, END.
+struct TransactionMark {
+  bool begins = false;
+  bool chain = false;  // COMMIT AND CHAIN
+};
+
 using StatementBody =
     std::variant<AlterTable, RenameColumn, Update, Delete, CreateIndex,
-                 DropIndex, CreateTable, CreatePartition>;
+                 DropIndex, CreateTable, CreatePartition, SetVariable,
+                 TransactionMark>;
 
 struct Statement {
   Span span;  // first to last token, without the semicolon
@@ -235,8 +252,9 @@ struct Statement {
   StatementBody body;
 };
 
-// The table that the statement is about; nullptr for DROP INDEX and for
-// partitions, whose parent may be one that only the script makes.
+// The table that the statement is about; nullptr where it names none (DROP
+// INDEX, SET), and for partitions, whose parent may be one that only the script
+// makes.
 const TableName* table_of(const Statement& statement);
 
 }  // namespace pgrecast::script

@@ -59,6 +59,24 @@ TEST(PlanText, FitsIntoATerminal) {
   }
 }
 
+TEST(PlanText, ShowsTheSettingsThatDecideAndWhatIsTakenWithoutEffect) {
+  plan::Plan plan = plan_of_orders();
+  plan.settings_at_start = {
+      {"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"xmlbinary", "base64"}};
+  plan.settings = plan.settings_at_start;
+  plan.settings["TimeZone"] = "Asia/Tokyo";
+  plan.settings["app.tenant"] = "7";
+  plan.notes = {"SET lock_timeout = '1s' has no effect"};
+  std::string text = plan_text(plan);
+  EXPECT_THAT(text, HasSubstr("note: SET lock_timeout = '1s' has no effect\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("xmlbinary")));
+  // Wherever the lines are broken.
+  std::erase(text, '\n');
+  std::erase(text, ' ');
+  EXPECT_THAT(text, HasSubstr("DateStyle=ISO,MDY;TimeZone=Asia/Tokyo(setbythe"
+                              "script);app.tenant=7(setbythescript)"));
+}
+
 TEST(PlanText, DoesNotGuessTheRowsOfATableThatWasNeverAnalyzed) {
   plan::Plan plan = plan_of_orders();
   plan.sources[0].rows_estimate = 0;

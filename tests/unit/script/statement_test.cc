@@ -282,5 +282,38 @@ TEST(Script, StaysReadableThroughACopyWhenTheFirstIsGone) {
             "b + 1");
 }
 
+TEST(SetVariable, IsReadInAllItsForms) {
+  const Script script = parse(
+      "SET TimeZone = 'UTC'; SET LOCAL work_mem TO '1MB'; SET TIME ZONE "
+      "'UTC'; SET SCHEMA 's'; RESET datestyle; SET a.b TO DEFAULT; RESET ALL;"
+      "DELETE FROM t WHERE a");
+
+  const auto set = [&](std::size_t index) {
+    return body<SetVariable>(script, index);
+  };
+  using Kind = SetVariable::Kind;
+  EXPECT_EQ(set(0).name, "timezone");
+  EXPECT_EQ(set(1).name, "work_mem");
+  EXPECT_TRUE(set(1).local);
+  EXPECT_FALSE(set(0).local);
+  EXPECT_EQ(set(2).name, "timezone");
+  EXPECT_EQ(set(3).name, "search_path");
+  EXPECT_EQ(set(4).kind, Kind::kReset);
+  EXPECT_EQ(set(5).kind, Kind::kReset);
+  EXPECT_EQ(set(5).name, "a.b");
+  EXPECT_EQ(set(6).kind, Kind::kResetAll);
+}
+
+TEST(TransactionMark, BeginsOrEnds) {
+  const Script script = parse(
+      "BEGIN; START TRANSACTION; COMMIT; END AND CHAIN; DELETE FROM t WHERE a");
+
+  EXPECT_TRUE(body<TransactionMark>(script, 0).begins);
+  EXPECT_TRUE(body<TransactionMark>(script, 1).begins);
+  EXPECT_FALSE(body<TransactionMark>(script, 2).begins);
+  EXPECT_FALSE(body<TransactionMark>(script, 2).chain);
+  EXPECT_TRUE(body<TransactionMark>(script, 3).chain);
+}
+
 }  // namespace
 }  // namespace pgrecast::script
