@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -218,6 +219,56 @@ WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'
            AND pg_catalog.has_any_column_privilege(c.confrelid, 'REFERENCES'))
 ORDER BY 1, 2)sql";
 
+// Grants that somebody passed on: they are given again by the same role, so
+// that it can take them back. $1: a table (with its columns and identities) or
+// views. {0}: what it takes to SET ROLE.
+constexpr const char* kGrantors = R"sql(
+WITH granted AS (
+  SELECT c.oid, c.relname, c.relnamespace, c.relowner, c.relkind
+  FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::pg_catalog.oid[])
+  UNION ALL
+  SELECT s.oid, s.relname, s.relnamespace, s.relowner, s.relkind
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid = ANY ($1::pg_catalog.oid[]) AND d.deptype = 'i'),
+acl AS (
+  SELECT g.oid, x.grantor, x.grantee
+  FROM granted g
+  JOIN pg_catalog.pg_class c ON c.oid = g.oid
+  CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
+  UNION ALL
+  SELECT g.oid, x.grantor, x.grantee
+  FROM granted g
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = g.oid AND NOT a.attisdropped
+  CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS x)
+SELECT DISTINCT pg_catalog.format('a grant on %I.%I to %s', n.nspname, g.relname,
+         CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE
+           pg_catalog.pg_get_userbyid(acl.grantee)::pg_catalog.text END),
+       may.reason, may.remedy
+FROM granted g
+JOIN pg_catalog.pg_namespace n ON n.oid = g.relnamespace
+JOIN acl ON acl.oid = g.oid AND acl.grantor <> g.relowner
+CROSS JOIN LATERAL (
+  SELECT pg_catalog.pg_get_userbyid(acl.grantor)::pg_catalog.text AS grantor,
+         pg_catalog.pg_get_userbyid(g.relowner)::pg_catalog.text AS owner) AS r
+CROSS JOIN LATERAL (VALUES
+  (NOT pg_catalog.pg_has_role(acl.grantor, '{0}'),
+   'was passed on by ' || r.grantor || ', as whom the role may not act',
+   'run as a member of ' || r.grantor || ', or let ' || r.owner
+   || ' grant it instead'),
+  (NOT pg_catalog.has_schema_privilege(acl.grantor, g.relnamespace, 'USAGE'),
+   'was passed on by ' || r.grantor || ', who may not use schema ' || n.nspname
+   || ' any more',
+   'GRANT USAGE ON SCHEMA ' || n.nspname || ' TO ' || r.grantor || ', or let '
+   || r.owner || ' grant it instead')
+  ) AS may(lacks, reason, remedy)
+WHERE may.lacks
+ORDER BY 1, 2)sql";
+
+constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE
+
 constexpr int kHasSchemaPublications = 150000;
 
 constexpr const char* kSchemaPublications = R"sql(
@@ -425,6 +476,17 @@ ORDER BY 1)sql";
 
 }  // namespace
 
+std::vector<Refusal> uncarried_grants(pg::Connection& connection,
+                                      const std::vector<Oid>& relations) {
+  const bool by_option = connection.server_version() >= kHasSetOption;
+  std::vector<Refusal> refusals;
+  add_reasons(connection.exec(fmt::format(fmt::runtime(kGrantors),
+                                          by_option ? "SET" : "MEMBER"),
+                              {oid_array(relations)}),
+              refusals);
+  return refusals;
+}
+
 std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
                                           const Table& table,
                                           const std::string& own_publication) {
@@ -453,6 +515,8 @@ std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
   if (connection.server_version() >= kHasSchemaPublications) {
     add_reasons(connection.exec(kSchemaPublications, {table.oid}), refusals);
   }
+  std::ranges::move(uncarried_grants(connection, {table.oid}),
+                    std::back_inserter(refusals));
   warn_of_event_triggers(connection);
   return refusals;
 }

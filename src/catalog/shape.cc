@@ -13,7 +13,12 @@ SELECT 'column ' || a.attname AS fact,
        || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE '
                || a.attcollation::pg_catalog.regcollation::pg_catalog.text
                ELSE '' END
-       || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+       || CASE WHEN a.attnotnull AND NOT EXISTS (
+               -- Where old rows break it, the constraint says so itself.
+               SELECT FROM pg_catalog.pg_constraint n
+               WHERE n.conrelid = a.attrelid AND n.contype = 'n'
+                 AND n.conkey[1] = a.attnum AND NOT n.convalidated)
+               THEN ' NOT NULL' ELSE '' END
        || CASE a.attgenerated WHEN '' THEN ' DEFAULT '
                ELSE ' GENERATED (' || a.attgenerated::pg_catalog.text || ') ' END
        || COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '-')

@@ -71,7 +71,11 @@ SELECT i.indexrelid, ic.relname,
             WHEN EXISTS (SELECT FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS n
                          JOIN pg_catalog.pg_attribute a
                            ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n]
-                         WHERE NOT a.attnotnull) THEN 'its columns may be NULL'
+                         WHERE NOT a.attnotnull OR EXISTS (
+                           SELECT FROM pg_catalog.pg_constraint nn
+                           WHERE nn.conrelid = a.attrelid AND nn.contype = 'n'
+                             AND nn.conkey[1] = a.attnum AND NOT nn.convalidated))
+              THEN 'its columns may be NULL'
             WHEN i.indisexclusion THEN 'it is an exclusion constraint'
        END AS problem
 FROM pg_catalog.pg_index i

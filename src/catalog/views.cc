@@ -1,11 +1,13 @@
 #include "pgrecast/catalog/views.h"
 
+#include "pgrecast/catalog/dependents.h"
 #include "pgrecast/pg/quote.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <set>
 
 namespace pgrecast::catalog {
@@ -276,6 +278,8 @@ std::vector<Refusal> uncarried_views(pg::Connection& connection,
   add(connection.exec(
       fmt::format(fmt::runtime(kRights), by_option ? "SET" : "MEMBER"),
       {oid_array(anew)}));
+  std::ranges::move(uncarried_grants(connection, anew),
+                    std::back_inserter(refusals));
   return refusals;
 }
 

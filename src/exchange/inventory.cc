@@ -15,14 +15,16 @@ namespace {
 
 constexpr int kHasPublicationFilters = 150000;
 
-// Who may do what, and the sequences behind columns.
+// Who may do what by whose grant, and the sequences behind columns.
 constexpr const char* kRights = R"sql(
 UNION ALL
 SELECT 'grant ' || g.privilege_type || ' to '
        || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       CASE WHEN pg_catalog.bool_or(g.is_grantable) THEN 'with grant option'
-            ELSE '' END
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
 FROM pg_catalog.pg_class c
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(
   c.relacl, pg_catalog.acldefault('r', c.relowner))) AS g
@@ -32,8 +34,10 @@ UNION ALL
 SELECT 'grant ' || g.privilege_type || ' (' || a.attname || ') to '
        || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       CASE WHEN pg_catalog.bool_or(g.is_grantable) THEN 'with grant option'
-            ELSE '' END
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
 FROM pg_catalog.pg_attribute a
 CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
 WHERE a.attrelid = $1 AND NOT a.attisdropped
@@ -53,8 +57,10 @@ SELECT 'identity grant ' || g.privilege_type || ' on the sequence of '
        || a.attname || ' to '
        || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       CASE WHEN pg_catalog.bool_or(g.is_grantable) THEN 'with grant option'
-            ELSE '' END
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid

@@ -94,8 +94,10 @@ UNION ALL
 SELECT 'view grant ' || v.name || ' ' || g.privilege_type || ' to '
        || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       CASE WHEN pg_catalog.bool_or(g.is_grantable) THEN 'with grant option'
-            ELSE '' END
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
 FROM v
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(
   v.relacl, pg_catalog.acldefault('r', v.relowner))) AS g
@@ -104,8 +106,10 @@ UNION ALL
 SELECT 'view grant ' || v.name || ' ' || g.privilege_type || ' (' || a.attname
        || ') to ' || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       CASE WHEN pg_catalog.bool_or(g.is_grantable) THEN 'with grant option'
-            ELSE '' END
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
 FROM v
 JOIN pg_catalog.pg_attribute a ON a.attrelid = v.oid AND NOT a.attisdropped
 CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g

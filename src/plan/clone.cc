@@ -89,6 +89,19 @@ SELECT pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.t
 FROM pg_catalog.pg_constraint
 WHERE conrelid = $1::pg_catalog.oid AND contype = 'c' ORDER BY oid)sql";
 
+// Since 18 NOT NULL may be NOT VALID, which LIKE does not keep: old rows break
+// it.
+constexpr const char* kLooseNotNulls = R"sql(
+SELECT pg_catalog.format('ALTER TABLE %1$s DROP CONSTRAINT %2$I, ADD CONSTRAINT %3$I %4$s',
+         $2::pg_catalog.text, copy.conname, c.conname, pg_catalog.pg_get_constraintdef(c.oid))
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+JOIN pg_catalog.pg_attribute b
+  ON b.attrelid = $2::pg_catalog.regclass AND b.attname = a.attname
+JOIN pg_catalog.pg_constraint copy
+  ON copy.conrelid = b.attrelid AND copy.contype = 'n' AND copy.conkey = ARRAY[b.attnum]
+WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'n' AND NOT c.convalidated)sql";
+
 constexpr const char* kColumnOptions = R"sql(
 SELECT pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', $2::pg_catalog.text,
          attname, attstattarget)
@@ -112,7 +125,7 @@ SELECT pg_catalog.format('COMMENT ON CONSTRAINT %I ON %s IS %L', c.conname, $2::
          d.description)
 FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_description d
   ON d.objoid = c.oid AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
-WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'c')sql";
+WHERE c.conrelid = $1::pg_catalog.oid AND c.contype IN ('c', 'n'))sql";
 
 constexpr const char* kReplicaIdentity = R"sql(
 SELECT pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY %s', $2::pg_catalog.text,
@@ -231,6 +244,7 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
   exec_each(connection, kIdentityNames, both);
   exec_each(connection, kIdentityTypes, both);
   exec_each(connection, kChecks, both);
+  exec_each(connection, kLooseNotNulls, both);
   exec_each(connection, kColumnOptions, both);
   for (const ShadowIndex& index :
        read_index_statements(connection, source.oid, shadow)) {
@@ -267,7 +281,7 @@ SELECT pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.t
 FROM pg_catalog.pg_constraint c
 LEFT JOIN pg_catalog.pg_description d
   ON d.objoid = c.oid AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
-WHERE conrelid = $1::pg_catalog.oid AND contype = 'c' AND NOT convalidated
+WHERE conrelid = $1::pg_catalog.oid AND contype IN ('c', 'n') AND NOT convalidated
 ORDER BY c.oid)sql",
                                           {shadow_oid, shadow.quoted()});
   for (int row = 0; row < late.rows(); ++row) {
@@ -285,7 +299,7 @@ void strip_indexes(pg::Connection& connection, Oid shadow_oid,
 SELECT pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', $2::pg_catalog.text, conname)
 FROM pg_catalog.pg_constraint
 WHERE conrelid = $1::pg_catalog.oid
-  AND (contype IN ('p', 'u', 'x') OR (contype = 'c' AND NOT convalidated)))sql",
+  AND (contype IN ('p', 'u', 'x') OR (contype IN ('c', 'n') AND NOT convalidated)))sql",
             {shadow_oid, shadow.quoted()});
   exec_each(connection, R"sql(
 SELECT pg_catalog.format('DROP INDEX %s', indexrelid::pg_catalog.regclass)

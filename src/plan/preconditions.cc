@@ -138,7 +138,8 @@ void check_rights(pg::Connection& connection, const Table& table,
                   std::vector<Refusal>& refusals) {
   const pg::Result rights = connection.exec(
       "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'),"
-      " pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE')"
+      " pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE'),"
+      " c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid)"
       " FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
       {table.oid});
   if (rights.empty()) return;  // dropped meanwhile; other checks say so
@@ -153,6 +154,13 @@ void check_rights(pg::Connection& connection, const Table& table,
         {fmt::format("the role may not create tables in schema {}",
                      table.name.schema),
          "GRANT CREATE ON SCHEMA .. TO the role"});
+  }
+  if (rights.boolean(0, 2)) {
+    refusals.push_back(
+        {fmt::format("policies of {} hide rows from the role itself (FORCE ROW "
+                     "LEVEL SECURITY)",
+                     table.name.display()),
+         "ALTER ROLE .. BYPASSRLS for the role that migrates"});
   }
 }
 

@@ -27,6 +27,11 @@ std::vector<Refusal> uncarried_dependents(
     pg::Connection& connection, const Table& table,
     const std::string& own_publication = {});
 
+// Of these tables or views: the grants that another role than the owner gave,
+// and that we cannot give again in its name.
+std::vector<Refusal> uncarried_grants(pg::Connection& connection,
+                                      const std::vector<Oid>& relations);
+
 // What uncarried_dependents() has let pass since it is carried by name, while
 // the new shape lacks a column that it needs. For the plan, once a table of the
 // target's shape exists; what does not work with a column's new type is found

@@ -5,7 +5,7 @@
 #include "pgrecast/catalog/views.h"
 
 #include "exchange_fixture.h"
-#include "schema_dump.h"
+#include "support/schema_dump.h"
 
 #include <atomic>
 #include <thread>

@@ -177,6 +177,20 @@ INSTANTIATE_TEST_SUITE_P(
                   "CREATE TABLE o (x int DEFAULT nextval('t_i_seq'))",
                   "default value for column x of table public.o depends on "
                   "sequence public.t_i_seq"},
+        Uncarried{"GrantOfARoleThatWeCannotActAs",
+                  "GRANT SELECT ON t TO pg_signal_backend WITH GRANT OPTION; "
+                  "GRANT USAGE ON SCHEMA public TO pg_signal_backend; "
+                  "SET ROLE pg_signal_backend; GRANT SELECT ON t TO pg_monitor",
+                  "a grant on public.t to pg_monitor was passed on by "
+                  "pg_signal_backend, as whom the role may not act"},
+        Uncarried{"ColumnGrantOfARoleThatMayNotUseTheSchema",
+                  "GRANT SELECT (v) ON t TO pg_monitor WITH GRANT OPTION; "
+                  "GRANT USAGE ON SCHEMA public TO pg_monitor; SET ROLE "
+                  "pg_monitor; GRANT SELECT (v) ON t TO pg_signal_backend; "
+                  "RESET ROLE; REVOKE USAGE ON SCHEMA public FROM pg_monitor, "
+                  "PUBLIC",
+                  "a grant on public.t to pg_signal_backend was passed on by "
+                  "pg_monitor, who may not use schema public any more"},
         // As no provider is loaded, by hand.
         Uncarried{
             "SecurityLabel",

@@ -135,6 +135,14 @@ const std::vector<Case>& cases() {
        "CREATE PUBLICATION schema_wide FOR TABLES IN SCHEMA public"},
       {"OtherMigration", kTable, kAdd, "of another migration",
        "CREATE PUBLICATION pgrecast_other FOR TABLE t"},
+      {"ForcedRowSecurity",
+       "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL "
+       "SECURITY, FORCE ROW LEVEL SECURITY",
+       kAdd, "hide rows from the role itself (FORCE ROW LEVEL SECURITY)"},
+      {"GrantPassedOn", kTable, kAdd, "as whom the role may not act",
+       "GRANT SELECT ON t TO pg_signal_backend WITH GRANT OPTION; GRANT USAGE "
+       "ON SCHEMA public TO pg_signal_backend; SET ROLE pg_signal_backend; "
+       "GRANT SELECT ON t TO pg_monitor"},
       {"KeyDropped", kTable, "ALTER TABLE t DROP COLUMN id",
        "belongs to the key, which must stay"},
       {"KeyComputed", kTable, "UPDATE t SET id = id + 1",

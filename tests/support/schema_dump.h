@@ -5,10 +5,11 @@
 
 namespace pgrecast::test {
 
-// What pg_dump --schema-only prints of schema public, a line each, without
-// comments and empty lines: independent of every query of ours. Empty where
-// there is no pg_dump that can read this server.
-std::vector<std::string> schema_dump(const std::string& dsn);
+// What pg_dump --schema-only prints, a line each, without comments and empty
+// lines: independent of every query of ours. Empty where there is no pg_dump
+// that can read this server. `what`: pg_dump's options that choose.
+std::vector<std::string> schema_dump(
+    const std::string& dsn, const std::string& what = "--schema=public");
 
 // "- line" for each that is in `before` more often, "+ line" for each that is
 // in `after` more often; sorted, commas at the end and spaces in front left

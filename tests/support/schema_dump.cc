@@ -1,4 +1,4 @@
-#include "schema_dump.h"
+#include "support/schema_dump.h"
 
 #include <algorithm>
 #include <array>
@@ -18,9 +18,10 @@ std::string stripped(std::string line) {
 
 }  // namespace
 
-std::vector<std::string> schema_dump(const std::string& dsn) {
+std::vector<std::string> schema_dump(const std::string& dsn,
+                                     const std::string& what) {
   const std::string command =
-      "pg_dump --schema-only --schema=public --dbname='" + dsn + "' 2>&1";
+      "pg_dump --schema-only " + what + " --dbname='" + dsn + "' 2>&1";
   const auto close = [](FILE* pipe) { return pclose(pipe); };
   std::string text;
   FILE* pipe = popen(command.c_str(), "r");  // NOLINT(cert-env33-c): a test
