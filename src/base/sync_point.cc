@@ -23,8 +23,8 @@ struct StopAt {
   int countdown = 1;
 };
 
-StopAt read_stop_at() {
-  const std::string text = environment("PGRECAST_STOP_AT");
+StopAt read_stop_at(const char* variable) {
+  const std::string text = environment(variable);
   const std::size_t hash = text.rfind('#');
   StopAt stop{.name = text.substr(0, hash), .countdown = 1};
   if (hash != std::string::npos) {
@@ -49,10 +49,15 @@ RulesOff& rules_off() {
 }  // namespace
 
 void sync_point_reached(std::string_view name) {
-  static const StopAt stop = read_stop_at();
+  static const StopAt stop = read_stop_at("PGRECAST_STOP_AT");
+  static const StopAt freeze = read_stop_at("PGRECAST_FREEZE_AT");
   static std::atomic<int> countdown{stop.countdown};
+  static std::atomic<int> until_frozen{freeze.countdown};
   if (name == stop.name && --countdown == 0) {
     static_cast<void>(std::raise(SIGKILL));  // nobody is left to look
+  }
+  if (name == freeze.name && --until_frozen == 0) {
+    static_cast<void>(std::raise(SIGSTOP));  // cannot fail
   }
 }
 

@@ -41,6 +41,7 @@ struct Arguments {
   std::string state_dir;
   int lock_timeout_ms = 300;
   int cutover_budget_ms = 2000;
+  int abort_patience_s = 120;
   bool no_verify = false;
   bool json = false;
   bool watch = false;
@@ -264,8 +265,14 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   status->add_flag("--json", arguments.json, "for programs");
   status->add_flag("--watch", arguments.watch, "again every second");
   named("cutover", "exchange the tables now");
-  add_state_dir(*named("abort", "before the exchange: undo everything"),
-                arguments);
+  CLI::App* abort = named("abort", "before the exchange: undo everything");
+  add_state_dir(*abort, arguments);
+  abort
+      ->add_option("--wait", arguments.abort_patience_s,
+                   "seconds that the process which runs it may take; then the "
+                   "command is taken back")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
   add_state_dir(*named("finish", "after it: remove the old tables"), arguments);
   CLI::App* list = app.add_subcommand("list", "the database's migrations");
   add_connection(*list, arguments);
@@ -294,8 +301,9 @@ void dispatch(const CLI::App& app, Arguments& arguments,
     migration::tell_migration(conninfo, arguments.name, "cutover", stop);
     fmt::print("told the process that runs {}\n", arguments.name);
   } else if (command == "abort") {
-    migration::abort_migration(conninfo, arguments.name,
-                               state_dir_of(arguments), stop);
+    migration::abort_migration(
+        conninfo, arguments.name, state_dir_of(arguments),
+        std::chrono::seconds(arguments.abort_patience_s), stop);
     fmt::print("{} is undone; everything is as it was before\n",
                arguments.name);
   } else if (command == "finish") {

@@ -165,6 +165,25 @@ void undo_migration(pg::Connection& connection, const MigrationRecord& record,
   remove_made(connection, record, "shadow_oid");
 }
 
+void complete_exchange(pg::Connection& connection,
+                       const MigrationRecord& record,
+                       const std::filesystem::path& state_dir) {
+  // Nothing is removed before the synchronous standbys have the exchange too: a
+  // commit that waits for them comes first.
+  connection.exec("SET synchronous_commit = on");
+  connection.exec(
+      "SELECT pg_catalog.pg_logical_emit_message(true, 'pgrecast', "
+      "'exchanged')",
+      {}, Deadline::never());
+  connection.exec("SET synchronous_commit = local");
+  remove_capture(connection, record, state_dir);
+  do_afterwards(connection, read_afterwards(connection, record.name));
+  pg::Transaction transaction(connection);
+  set_phase(connection, record.name, Phase::kDone);
+  add_event(connection, record.name, "phase", "done");
+  transaction.commit();
+}
+
 void remove_retired(pg::Connection& connection, const MigrationRecord& record) {
   remove_made(connection, record, "source_oid");
 }

@@ -13,7 +13,6 @@
 namespace pgrecast::migration {
 namespace {
 
-constexpr auto kAbortTimeMax = std::chrono::minutes(2);
 constexpr auto kSlotTimeMax = std::chrono::seconds(30);
 constexpr auto kLookAgain = milliseconds(100);
 constexpr int kEventsShown = 10;
@@ -47,20 +46,58 @@ void undo_left_behind(pg::Connection& connection, const MigrationRecord& record,
   undo_migration(connection, now.value_or(record), state_dir);
 }
 
+// The command to the process that runs the migration. Whoever gives up waiting
+// for that takes it back: it must not strike later.
+class AbortCommand {
+ public:
+  AbortCommand(pg::Connection& connection, std::string name)
+      : connection_(connection), name_(std::move(name)) {}
+  AbortCommand(const AbortCommand&) = delete;
+  AbortCommand& operator=(const AbortCommand&) = delete;
+  ~AbortCommand() {
+    try {
+      if (sent_) take_back();
+    } catch (const std::exception& error) {
+      log::warn("migration", "cannot take the command back", "error='{}'",
+                error.what());
+    }
+  }
+
+  void send() {
+    if (!sent_) send_command(connection_, name_, "abort");
+    sent_ = true;
+  }
+
+  // It was done: nothing is left to be taken back.
+  void done() { sent_ = false; }
+
+  // False: it was heard.
+  bool take_back() {
+    sent_ = false;
+    return take_back_command(connection_, name_, "abort");
+  }
+
+ private:
+  pg::Connection& connection_;
+  std::string name_;
+  bool sent_ = false;
+};
+
 }  // namespace
 
 void abort_migration(const std::string& conninfo, const std::string& name,
                      const std::filesystem::path& state_dir,
+                     std::chrono::seconds patience,
                      const std::stop_token& stop) {
   pg::Connection connection = connect(conninfo, "abort", stop);
   const MigrationRecord record = find_or_refuse(connection, name);
-  const Deadline deadline = Deadline::in(kAbortTimeMax);
-  bool told = false;
+  const Deadline deadline = Deadline::in(patience);
+  AbortCommand command(connection, name);
   for (;;) {
     // In this order: what is read under the lock stays so.
     const bool locked = lock_migration(connection, record);
     const auto now = find_migration(connection, name);
-    if (!now || now->id != record.id) return;
+    if (!now || now->id != record.id) return command.done();
     if (now->phase >= Phase::kExchanged) {
       throw Refused(
           fmt::format("{} has exchanged its tables already", name),
@@ -68,11 +105,16 @@ void abort_migration(const std::string& conninfo, const std::string& name,
     }
     if (locked) {
       undo_left_behind(connection, *now, state_dir);
-      return;
+      return command.done();
     }
-    if (!std::exchange(told, true)) send_command(connection, name, "abort");
+    command.send();
     if (deadline.passed()) {
-      throw TimedOut("the process that runs the migration does not answer");
+      throw TimedOut(command.take_back()
+                         ? "the process that runs the migration does not "
+                           "answer; nothing was changed, and the command was "
+                           "taken back"
+                         : "the process that runs the migration has heard it "
+                           "and is still at it; look at `pgrecast status`");
     }
     connection.wait_readable(Deadline::in(kLookAgain));
   }
@@ -93,11 +135,17 @@ void finish_migration(const std::string& conninfo, const std::string& name,
     throw Refused(fmt::format("a process is still at work on {}", name),
                   "wait until `pgrecast run` has ended");
   }
-  // Under the lock: it may have been finished by another process meanwhile.
-  if (!find_migration(connection, name)) return;
-  take_ownership(connection, record);
-  remove_capture(connection, record, state_dir);
-  remove_retired(connection, record);
+  // Under the lock: it may have been finished by another process meanwhile, and
+  // another one begun under its name.
+  const auto now = find_migration(connection, name);
+  if (!now || now->id != record.id) return;
+  take_ownership(connection, *now);
+  if (now->phase == Phase::kExchanged) {
+    complete_exchange(connection, *now, state_dir);
+  } else {
+    remove_capture(connection, *now, state_dir);
+  }
+  remove_retired(connection, *now);
 }
 
 void tell_migration(const std::string& conninfo, const std::string& name,
@@ -121,8 +169,11 @@ std::vector<std::string> reap_migrations(const std::string& conninfo,
   for (const std::string& name : list_migrations(connection)) {
     // The lock of a session of its own: it goes with that session.
     pg::Connection session = connect(conninfo, "reap", stop);
+    const auto found = read_migration(session, name);
+    if (!found || !lock_migration(session, *found)) continue;
+    // Under the lock: it may be gone, and another one of its name be there.
     const auto record = read_migration(session, name);
-    if (!record || !lock_migration(session, *record)) continue;
+    if (!record || record->id != found->id) continue;
     const auto slot = capture::read_slot(session, record->slot);
     if (!slot || slot->retained_bytes <= retained_max) continue;
     capture::drop_publication(session, record->publication);

@@ -138,6 +138,16 @@ PassResult verify_tables(Context& context);
 // cutting_over.cc
 void cut_over(Context& context);
 
+// lock_holder.cc
+// When no thread of ours runs any more: makes the control session fit for
+// dropping what belongs to the migration by its name. It holds the migration's
+// lock, or, if it broke, a new one takes it: so nobody can have begun another
+// migration of this name. Returns the record as it is now; nullopt where ours
+// is not there any more. Waits end when `stop` is requested. Throws
+// OwnershipLost where another process holds the lock.
+std::optional<MigrationRecord> recover_control(Context& context,
+                                               const std::stop_token& stop);
+
 // keeper.cc
 std::vector<WatchedTable> watched_tables(const Context& context);
 // After a source was changed, when no thread of ours runs any more: while a

@@ -2,6 +2,7 @@
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/catalog/fingerprint.h"
+#include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/retained_limit.h"
 
 #include "context.h"
@@ -40,6 +41,16 @@ void measure(Context& context, pg::Connection& connection,
   });
 }
 
+// While we own the migration: it may be another one of its name by now.
+void drop_own_publication(const Context& context, pg::Connection& connection) {
+  const catalog::SourceGuard owner(
+      ownership_query(context.record.name, context.epoch));
+  pg::Transaction transaction(connection);
+  owner.prove_ownership(connection);
+  capture::drop_publication(connection, context.record.publication);
+  transaction.commit();
+}
+
 void watch(Context& context, pg::Connection& connection,
            const std::vector<WatchedTable>& tables) {
   for (const WatchedTable& table : tables) {
@@ -52,7 +63,7 @@ void watch(Context& context, pg::Connection& connection,
     if (!record || record->phase >= Phase::kExchanged) return;
     // Their UPDATEs fail from now on: not only when all our threads have ended.
     if (table.fingerprint.endangers_writers(now)) {
-      capture::drop_publication(connection, context.record.publication);
+      drop_own_publication(context, connection);
     }
     throw SourceChanged(table.display +
                         " was changed by somebody while it was being "
@@ -81,7 +92,7 @@ bool protect_writers(const Context& context, pg::Connection& connection) {
     log::error("migration", "publication dropped, so that writers go on",
                "table={} change='{}'", table.display,
                table.fingerprint.shape_difference(now));
-    capture::drop_publication(connection, context.record.publication);
+    drop_own_publication(context, connection);
     return true;
   }
   return false;

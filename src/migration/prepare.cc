@@ -92,7 +92,7 @@ void create_all_shadows(Context& context, const script::Script& script,
   pg::Transaction transaction(connection);
   plan::build_shadows(connection, script, plan);
   context.record.schemas = plan.schemas;
-  insert_migration(connection, context.record);
+  const std::uint64_t epoch = insert_migration(connection, context.record);
   for (std::size_t i = 0; i < plan.targets.size(); ++i) {
     const auto& target = plan.targets[i];
     const auto shadow = catalog::find_relation(connection, target.shadow.schema,
@@ -102,7 +102,7 @@ void create_all_shadows(Context& context, const script::Script& script,
   }
   add_event(connection, context.record.name, "phase", "preparing");
   transaction.commit();
-  context.epoch = 1;
+  context.epoch = epoch;
 }
 
 constexpr std::string_view kPublicationPart = "publication: ";

@@ -127,11 +127,18 @@ class Runner::Impl {
   void on_command(const Command& command);
   void end_of_stopped();
 
+  // No thread of ours runs any more.
+  void close_capture() {
+    receiver_.reset();
+    context_.fence.reset();
+    context_.refresh.reset();
+    context_.buffer.reset();
+  }
+
   bool writers_protected() {
     try {
-      pg::Connection connection =
-          pg::Connection::open(context_.endpoint, "protect", std::stop_token());
-      return protect_writers(context_, connection);
+      return recover_control(context_, std::stop_token()) &&
+             protect_writers(context_, *context_.control);
     } catch (const Error& error) {
       log::error("migration", "cannot see whether writers are hindered",
                  "error='{}' next='drop publication {} if they are'",
@@ -144,18 +151,14 @@ class Runner::Impl {
   // the migration over in between. The slot goes at once, the publication with
   // the commit: without the slot, it costs nobody anything.
   void give_up_stream() {
-    receiver_.reset();
-    pg::Connection connection =
-        pg::Connection::open(context_.endpoint, "limit", std::stop_token());
-    const catalog::SourceGuard owner(
-        ownership_query(context_.record.name, context_.epoch));
-    pg::Transaction transaction(connection);
-    owner.prove_ownership(connection);
-    add_event(connection, context_.record.name, "slot given up", "");
-    capture::drop_publication(connection, context_.record.publication);
-    capture::drop_slot(connection, context_.record.slot,
-                       Deadline::in(std::chrono::seconds(30)));
-    transaction.commit();
+    close_capture();
+    if (!recover_control(context_, std::stop_token())) return;
+    context_.write([&](pg::Connection& connection) {
+      add_event(connection, context_.record.name, "slot given up", "");
+      capture::drop_publication(connection, context_.record.publication);
+      capture::drop_slot(connection, context_.record.slot,
+                         Deadline::in(std::chrono::seconds(30)));
+    });
   }
 
   [[noreturn]] void fail(const std::exception_ptr& failure) {
@@ -466,28 +469,16 @@ void Runner::Impl::wait_until_asked() {
   }
 }
 
-// The exchange is committed here. Nothing is removed before the synchronous
-// standbys have it too: a commit that waits for them comes first.
+// The exchange is committed here.
 void Runner::Impl::clear_away() {
   stop_threads();
-  receiver_.reset();
-  context_.fence.reset();
-  context_.refresh.reset();
-  context_.buffer.reset();
-  pg::Connection connection =
-      pg::Connection::open(context_.endpoint, "finish", operator_stop_);
-  connection.exec("SET synchronous_commit = on");
-  connection.exec(
-      "SELECT pg_catalog.pg_logical_emit_message(true, 'pgrecast', "
-      "'exchanged')",
-      {}, Deadline::never());
-  connection.exec("SET synchronous_commit = local");
-  remove_capture(connection, context_.record, context_.options.state_dir);
-  do_afterwards(connection, read_afterwards(connection, context_.record.name));
-  pg::Transaction transaction(connection);
-  set_phase(connection, context_.record.name, Phase::kDone);
-  add_event(connection, context_.record.name, "phase", "done");
-  transaction.commit();
+  close_capture();
+  PGRECAST_SYNC_POINT("exchanged:clear_away");
+  const auto record = recover_control(context_, operator_stop_);
+  if (!record) {
+    throw OwnershipLost("another process has finished the migration meanwhile");
+  }
+  complete_exchange(*context_.control, *record, context_.options.state_dir);
   context_.record.phase = Phase::kDone;
   context_.progress->update([&](ProgressData& data) {
     const auto now = Clock::now();
@@ -510,21 +501,17 @@ void Runner::Impl::end_of_stopped() {
     if (const auto error = threads_.error()) fail(error);
     throw Stopped();
   }
-  receiver_.reset();
-  context_.fence.reset();
-  context_.refresh.reset();
-  context_.buffer.reset();
-  pg::Connection connection =
-      pg::Connection::open(context_.endpoint, "abort", operator_stop_);
-  auto record = read_migration(connection, context_.record.name);
+  close_capture();
+  PGRECAST_SYNC_POINT("abort:undo");
+  auto record = recover_control(context_, operator_stop_);
   if (record) {
     // An exchange of ours may be committing still, if its session broke.
-    take_ownership(connection, *record);
-    record = read_migration(connection, context_.record.name);
+    take_ownership(*context_.control, *record);
+    record = read_migration(*context_.control, context_.record.name);
   }
   if (record) {
     if (record->phase >= Phase::kExchanged) throw Stopped();
-    undo_migration(connection, *record, context_.options.state_dir);
+    undo_migration(*context_.control, *record, context_.options.state_dir);
   }
   throw Aborted(by);
 }

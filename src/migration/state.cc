@@ -183,8 +183,8 @@ std::vector<Event> read_events(pg::Connection& connection,
   return events;
 }
 
-void insert_migration(pg::Connection& connection,
-                      const MigrationRecord& record) {
+std::uint64_t insert_migration(pg::Connection& connection,
+                               const MigrationRecord& record) {
   connection.exec(kLockSchema);
   if (!state_exists(connection)) {
     connection.exec(kCreate);
@@ -195,7 +195,12 @@ void insert_migration(pg::Connection& connection,
   // What came too late for one of the same name before.
   connection.exec("DELETE FROM pgrecast.commands WHERE migration = $1",
                   {record.name});
-  connection.exec("INSERT INTO pgrecast.owner VALUES ($1, 1)", {record.name});
+  // Each takeover adds one, and uses up a transaction id at least: so the next
+  // migration of the name begins above whatever this one will have.
+  const pg::Result owner = connection.exec(
+      "INSERT INTO pgrecast.owner VALUES ($1, pg_catalog.pg_current_xact_id()"
+      "::pg_catalog.text::pg_catalog.int8) RETURNING epoch",
+      {record.name});
   connection.exec(
       "INSERT INTO pgrecast.migrations (name, id, phase, script, script_file,"
       " settings, schemas, slot, publication)"
@@ -203,6 +208,7 @@ void insert_migration(pg::Connection& connection,
       {record.name, record.id, name_of(record.phase), record.script,
        record.script_file, nlohmann::json(record.settings).dump(),
        nlohmann::json(record.schemas).dump(), record.slot, record.publication});
+  return owner.number<std::uint64_t>(0, 0);
 }
 
 void insert_table(pg::Connection& connection, const std::string& name,
@@ -397,6 +403,17 @@ void send_command(pg::Connection& connection, const std::string& name,
   add_event(connection, name, "command", command);
   connection.exec("SELECT pg_catalog.pg_notify('pgrecast', $1)", {name});
   transaction.commit();
+}
+
+bool take_back_command(pg::Connection& connection, const std::string& name,
+                       const std::string& command) {
+  return connection
+             .cleanup(fmt::format(
+                 "DELETE FROM pgrecast.commands WHERE migration "
+                 "OPERATOR(pg_catalog.=) {} AND command "
+                 "OPERATOR(pg_catalog.=) {}",
+                 pg::quote_literal(name), pg::quote_literal(command)))
+             .affected() > 0;
 }
 
 }  // namespace pgrecast::migration

@@ -114,7 +114,9 @@ struct Connection::State {
     void operator()(PGconn* session) const noexcept { PQfinish(session); }
   };
 
-  explicit State(const std::stop_token& token) : stop(token), event(token) {}
+  explicit State(const std::stop_token& token) : stop(token) {
+    event.emplace(token);
+  }
 
   // True when the socket is ready, false at the deadline. Throws Stopped when
   // `stoppable` and stop was requested.
@@ -123,7 +125,7 @@ struct Connection::State {
       if (stoppable && stop.stop_requested()) throw Stopped();
       std::array<pollfd, 2> fds = {
           pollfd{.fd = PQsocket(conn.get()), .events = events, .revents = 0},
-          pollfd{.fd = event.fd(), .events = POLLIN, .revents = 0}};
+          pollfd{.fd = event->fd(), .events = POLLIN, .revents = 0}};
       const nfds_t count = stoppable ? 2 : 1;
       const int ready =
           poll(fds.data(), count, static_cast<int>(deadline.left().count()));
@@ -136,7 +138,7 @@ struct Connection::State {
   }
 
   std::stop_token stop;
-  StopEvent event;
+  std::optional<StopEvent> event;
   std::unique_ptr<PGconn, Finish> conn;
 };
 
@@ -374,6 +376,11 @@ bool Connection::wait_readable(Deadline deadline) {
 bool Connection::wait_socket(bool for_write, Deadline deadline) {
   return state_->wait(static_cast<short>(for_write ? POLLIN | POLLOUT : POLLIN),
                       deadline, true);
+}
+
+void Connection::obey(const std::stop_token& stop) {
+  state_->stop = stop;
+  state_->event.emplace(stop);
 }
 
 bool Connection::alive() const {

@@ -4,11 +4,12 @@
 #include <string_view>
 
 // Faults on purpose, in builds with PGRECAST_TEST_HOOKS only; nothing at all in
-// a release build. Both are steered by the environment, so that tests can use
+// a release build. All are steered by the environment, so that tests can use
 // them on the real program:
 //
 //   PGRECAST_STOP_AT=name[#n]   kill -9 of ourselves at the n-th time (from 1)
 //                               that the sync point `name` is reached
+//   PGRECAST_FREEZE_AT=name[#n] the same, but SIGSTOP: SIGCONT lets us go on
 //   PGRECAST_RULE_OFF=rule,..   leaves out a rule that keeps rows from being
 //                               lost (docs/testing.md lists them): the
 //                               counter-example's test must fail then

@@ -33,7 +33,14 @@ std::filesystem::path buffer_path(const std::filesystem::path& state_dir,
 void undo_migration(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir);
 
-// After the exchange: the stream and all that belongs to it.
+// After the exchange, on a session that holds the migration's lock: waits for
+// the synchronous standbys to have it, removes the stream, does what was put
+// off, and enters the phase `done`. To be repeated after a crash.
+void complete_exchange(pg::Connection& connection,
+                       const MigrationRecord& record,
+                       const std::filesystem::path& state_dir);
+
+// The stream and all that belongs to it.
 void remove_capture(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir);
 

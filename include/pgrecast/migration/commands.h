@@ -2,6 +2,7 @@
 
 #include "pgrecast/migration/state.h"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <stop_token>
@@ -14,9 +15,12 @@ namespace pgrecast::migration {
 
 // Before the exchange: back to what was before `run`. A process that runs the
 // migration is told to do it; without one it is done here. Throws Refused when
-// there is no such migration, or it is past its exchange.
+// there is no such migration, or it is past its exchange;
+// TimedOut where that process does not do it within `patience`: then, or when
+// stop is requested, the command is taken back, so that it cannot strike later.
 void abort_migration(const std::string& conninfo, const std::string& name,
                      const std::filesystem::path& state_dir,
+                     std::chrono::seconds patience,
                      const std::stop_token& stop);
 
 // After the exchange: removes the retired tables and every trace of us.

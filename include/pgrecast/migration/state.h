@@ -72,9 +72,10 @@ std::vector<Event> read_events(pg::Connection& connection,
                                const std::string& name, int count);
 
 // In a transaction of the caller's: makes the schema if it is not there, and
-// the migration's rows, with epoch 1.
-void insert_migration(pg::Connection& connection,
-                      const MigrationRecord& record);
+// the migration's rows. Returns the owner's epoch, which no migration of this
+// name had before.
+std::uint64_t insert_migration(pg::Connection& connection,
+                               const MigrationRecord& record);
 void insert_table(pg::Connection& connection, const std::string& name,
                   const plan::TableTarget& target, catalog::Oid source_oid,
                   catalog::Oid shadow_oid);
@@ -148,5 +149,9 @@ struct Command {
 Command take_command(pg::Connection& connection, const std::string& name);
 void send_command(pg::Connection& connection, const std::string& name,
                   const std::string& command);
+// Takes a command back that nobody has heard yet, stop requested or not; false:
+// it is not there any more.
+bool take_back_command(pg::Connection& connection, const std::string& name,
+                       const std::string& command);
 
 }  // namespace pgrecast::migration

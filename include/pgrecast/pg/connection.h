@@ -96,6 +96,10 @@ class Connection {
   // Until there is something to read, or the deadline: false. Throws Stopped.
   bool wait_readable(Deadline deadline);
 
+  // From now on its waits end when stop is requested of this token, and no
+  // longer of the one before.
+  void obey(const std::stop_token& stop);
+
   bool alive() const;
   int server_version() const;  // 150018
   int backend_pid() const;

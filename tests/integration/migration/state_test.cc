@@ -34,10 +34,12 @@ class StateTest : public test::TestDatabase {
             .publication = "pgrecast_\"pub\""};
   }
 
-  void insert(const std::string& name) {
+  // Returns its epoch.
+  std::uint64_t insert(const std::string& name) {
     pg::Transaction transaction(connection_);
-    insert_migration(connection_, record(name));
+    const auto epoch = insert_migration(connection_, record(name));
     transaction.commit();
+    return epoch;
   }
 
   pg::Connection connection_ = open();
@@ -221,9 +223,8 @@ TEST_F(StateTest, HeartbeatIsTheLastOne) {
 }
 
 TEST_F(StateTest, TakingOverWaitsForWhatIsInFlightAndMakesTheRestFail) {
-  insert("a");
+  const std::string old_query = ownership_query("a", insert("a"));
   pg::Connection old_owner = open();
-  const std::string old_query = ownership_query("a", 1);
   const catalog::SourceGuard old_guard(old_query);
   auto in_flight = std::make_unique<pg::Transaction>(old_owner);
   old_guard.prove_ownership(old_owner);
@@ -243,6 +244,17 @@ TEST_F(StateTest, TakingOverWaitsForWhatIsInFlightAndMakesTheRestFail) {
 
   pg::Transaction later(old_owner);
   EXPECT_THROW(old_guard.prove_ownership(old_owner), OwnershipLost);
+}
+
+// Whoever owned a migration of the same name once must not write into the next.
+TEST_F(StateTest, EpochIsNeverThatOfAnEarlierMigrationOfTheName) {
+  auto last = insert("a");
+  for (int i = 0; i < 3; ++i) {
+    last = take_ownership(connection_, *read_migration(connection_, "a"));
+  }
+  delete_migration(connection_, "a");
+
+  EXPECT_GT(insert("a"), last);
 }
 
 TEST_F(StateTest, LockKeepsOutAllButOneProcess) {

@@ -206,6 +206,46 @@ TEST_F(AbortTest, IsHeardWhileTheSlotWaitsForAnOldTransaction) {
   EXPECT_TRUE(nothing_in(state_dir()));
 }
 
+// It was left behind, and would have struck when the process went on.
+TEST_F(AbortTest, ThatNobodyHearsIsTakenBack) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGSTOP);
+
+  std::string output;
+  EXPECT_EQ(command({"abort", "--dsn", dsn(), "--state-dir", state_dir(),
+                     "--wait", "1", "orders"},
+                    &output),
+            4);
+
+  EXPECT_NE(output.find("taken back"), std::string::npos) << output;
+  run.signal(SIGCONT);
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+  expect_migrated();
+}
+
+TEST_F(AbortTest, ThatIsInterruptedIsTakenBack) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGSTOP);
+  Program abort(
+      {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
+  const auto commands = [&] {
+    return superuser_session().query_value(
+        "SELECT count(*) FROM pgrecast.commands");
+  };
+  ASSERT_TRUE(eventually([&] { return commands() == "1"; }));
+  abort.signal(SIGINT);
+
+  EXPECT_EQ(abort.wait(), 4) << abort.output();
+
+  EXPECT_EQ(commands(), "0");
+  run.signal(SIGCONT);
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+}
+
 TEST_F(AbortTest, AfterTheExchangeIsRefused) {
   resume();
 

@@ -130,6 +130,24 @@ TEST_F(FinishTest, WhatSomebodyMadeOfTheRetiredTableIsNamedAndKept) {
   expect_migrated();
 }
 
+// The process died right after the exchange, and nobody resumed it: the foreign
+// keys stayed NOT VALID for ever.
+TEST_F(FinishTest, DoesWhatWasPutOffByAProcessThatDied) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=cleanup:slot"});
+  killed.wait();
+  ASSERT_EQ(phase(), "exchanged");
+  ASSERT_TRUE(no_session_left(database()));
+
+  std::string output;
+  EXPECT_EQ(command(finish(), &output), 0) << output;
+
+  EXPECT_EQ(session().query_value(
+                "SELECT count(*) || ' ' || count(*) FILTER (WHERE "
+                "convalidated) FROM pg_constraint WHERE contype = 'f'"),
+            "2 2");
+  expect_migrated();
+}
+
 TEST_F(FinishTest, BeforeTheExchangeIsRefused) {
   Program run = start({"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");

@@ -155,7 +155,9 @@ TEST_F(Takeover, EndsTheRightToWriteOfWhoeverHadItBefore) {
     return pg::Connection::open(endpoint, "writer", {});
   };
   pg::Connection before = open();
-  const catalog::SourceGuard guard(migration::ownership_query("story", 1));
+  const auto epoch = std::stoull(
+      superuser_session().query_value("SELECT epoch FROM pgrecast.owner"));
+  const catalog::SourceGuard guard(migration::ownership_query("story", epoch));
   pg::Transaction under_way(before);
   guard.prove_ownership(before);
   auto takeover = std::async(std::launch::async, [&] {
@@ -166,7 +168,7 @@ TEST_F(Takeover, EndsTheRightToWriteOfWhoeverHadItBefore) {
   });
   wait_until_takeover_waits();
   under_way.commit();
-  EXPECT_EQ(takeover.get(), 2U);
+  EXPECT_EQ(takeover.get(), epoch + 1);
 
   const auto write = [&] {
     pg::Transaction late(before);

@@ -1,0 +1,112 @@
+// A process that was frozen when it was about to drop slot and publication: it
+// knows them by their names, and when it goes on those may be a later
+// migration's.
+
+#include "scenarios/lifecycle/lifecycle.h"
+
+#include <csignal>
+#include <fstream>
+#include <string>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kResumable = 4;
+
+bool is_frozen(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string number;
+  std::string name;
+  std::string state;
+  stat >> number >> name >> state;
+  return state == "T";
+}
+
+class FrozenTest : public Lifecycle {
+ protected:
+  // As when its host is cut off: the server gives its sessions up.
+  void end_sessions_of(Program& run) {
+    ASSERT_TRUE(eventually([&] { return is_frozen(run.pid()); }))
+        << run.output();
+    superuser_session().exec(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
+        " current_database() AND application_name LIKE 'pgrecast orders %'");
+  }
+
+  // Another migration, of the same name, in the middle of its work.
+  Program start_later() {
+    Program later = start_script(
+        write_script("later", "ALTER TABLE orders ADD COLUMN later integer"),
+        {"--name", "orders", "--cutover", "manual"});
+    later.wait_for_output("phase changed.*phase=ready");
+    return later;
+  }
+
+  void expect_undisturbed(Program& later) {
+    EXPECT_EQ(superuser_session().query_value(
+                  "SELECT (SELECT count(*) FROM pg_publication) || ' ' ||"
+                  " (SELECT count(*) FROM pg_replication_slots WHERE database ="
+                  " current_database())"),
+              "1 1");
+    EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+    EXPECT_EQ(later.wait(), 0) << later.output();
+  }
+};
+
+TEST_F(FrozenTest, AfterItsExchangeItLeavesALaterMigrationAlone) {
+  Program frozen = start({}, {"PGRECAST_FREEZE_AT=exchanged:clear_away"});
+  end_sessions_of(frozen);
+  resume();
+  ASSERT_EQ(
+      command({"finish", "--dsn", dsn(), "--state-dir", state_dir(), "orders"}),
+      0);
+  Program later = start_later();
+
+  frozen.signal(SIGCONT);
+  EXPECT_EQ(frozen.wait(), kResumable) << frozen.output();
+
+  expect_undisturbed(later);
+}
+
+TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterMigrationAlone) {
+  Program frozen =
+      start({"--cutover", "manual"}, {"PGRECAST_FREEZE_AT=abort:undo"});
+  frozen.wait_for_output("phase changed.*phase=ready");
+  Program abort(
+      {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
+  end_sessions_of(frozen);
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
+  Program later = start_later();
+
+  frozen.signal(SIGCONT);
+  EXPECT_EQ(frozen.wait(), kResumable) << frozen.output();
+
+  expect_undisturbed(later);
+}
+
+// Whoever finds the name free again finds no migration of his own there.
+TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterStoppedMigrationAlone) {
+  Program frozen =
+      start({"--cutover", "manual"}, {"PGRECAST_FREEZE_AT=abort:undo"});
+  frozen.wait_for_output("phase changed.*phase=ready");
+  Program abort(
+      {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
+  end_sessions_of(frozen);
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
+  Program later = start_later();
+  later.signal(SIGTERM);
+  ASSERT_EQ(later.wait(), kResumable) << later.output();
+  ASSERT_TRUE(is_frozen(frozen.pid()));
+
+  frozen.signal(SIGCONT);
+  EXPECT_EQ(frozen.wait(), 7) << frozen.output();
+
+  EXPECT_EQ(phase(), "ready");
+  Program resumed = start_script(
+      write_script("later", "ALTER TABLE orders ADD COLUMN later integer"),
+      {"--name", "orders"});
+  EXPECT_EQ(resumed.wait(), 0) << resumed.output();
+}
+
+}  // namespace
+}  // namespace pgrecast::test
