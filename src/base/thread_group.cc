@@ -36,6 +36,11 @@ void ThreadGroup::join() {
   if (error_ != nullptr) std::rethrow_exception(error_);
 }
 
+void ThreadGroup::note(std::exception_ptr error) {
+  const std::lock_guard lock(mutex_);
+  if (error_ == nullptr) error_ = std::move(error);
+}
+
 std::exception_ptr ThreadGroup::error() const {
   const std::lock_guard lock(mutex_);
   return error_;

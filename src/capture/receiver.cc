@@ -4,6 +4,7 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
+#include "pgrecast/pg/errors.h"
 #include "pgrecast/pgoutput/decoder.h"
 #include "pgrecast/pgoutput/key_extractor.h"
 #include "pgrecast/pgoutput/relation_cache.h"
@@ -53,6 +54,22 @@ class Receiver::Impl {
 
   Fences& fences() { return *fences_; }
 
+  void run_and_explain(const std::stop_token& stop) {
+    try {
+      run(stop);
+    } catch (const pg::SqlError& error) {
+      // Decoding looks the publication up at every change of the catalogs. Its
+      // end may not be visible to other sessions yet.
+      if (error.sqlstate() != pg::sqlstate::kUndefinedObject) throw;
+      throw SourceChanged(
+          std::string("our publication was dropped by somebody: ") +
+              error.what(),
+          "changes are lost from there: run the same command with --repair, or "
+          "`pgrecast abort` and begin anew");
+    }
+  }
+
+ private:
   void run(const std::stop_token& stop) {
     try {
       while (!stop.stop_requested()) {
@@ -66,7 +83,6 @@ class Receiver::Impl {
     confirm();
   }
 
- private:
   struct Table {
     CapturedTable captured;
     std::optional<pgoutput::KeyExtractor> keys;
@@ -242,7 +258,7 @@ Receiver::~Receiver() = default;
 
 void Receiver::run(const std::stop_token& stop) {
   try {
-    impl_->run(stop);
+    impl_->run_and_explain(stop);
   } catch (...) {
     impl_->fences().failed(std::current_exception());
     throw;

@@ -15,6 +15,8 @@
 
 #include <atomic>
 #include <deque>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -155,8 +157,14 @@ std::vector<WatchedTable> watched_tables(const Context& context);
 // own UPDATEs fail. Then the publication goes; true if it did.
 bool protect_writers(const Context& context, pg::Connection& connection);
 // Once a second, on a session of its own: the heartbeat, commands, and a look
-// at what must not change. `on_command` is called on the keeper's thread.
+// at what must not change. Both functions are called on the keeper's thread;
+// `on_cause` with what it is going to throw, before it does what makes other
+// threads fail.
+struct KeeperCalls {
+  std::function<void(const Command&)> on_command;
+  std::function<void(std::exception_ptr)> on_cause;
+};
 void keep(Context& context, const std::stop_token& stop,
-          const std::function<void(const Command&)>& on_command);
+          const KeeperCalls& calls);
 
 }  // namespace pgrecast::migration

@@ -52,7 +52,7 @@ void drop_own_publication(const Context& context, pg::Connection& connection) {
 }
 
 void watch(Context& context, pg::Connection& connection,
-           const std::vector<WatchedTable>& tables) {
+           const std::vector<WatchedTable>& tables, const KeeperCalls& calls) {
   for (const WatchedTable& table : tables) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         connection, table.oid, context.record.publication);
@@ -61,14 +61,17 @@ void watch(Context& context, pg::Connection& connection,
     // Unless that was ourselves: the phase changes with the exchange.
     const auto record = read_migration(connection, context.record.name);
     if (!record || record->phase >= Phase::kExchanged) return;
+    const SourceChanged changed(table.display +
+                                " was changed by somebody while it was being "
+                                "migrated: " +
+                                difference);
     // Their UPDATEs fail from now on: not only when all our threads have ended.
+    // The stream breaks with the publication.
     if (table.fingerprint.endangers_writers(now)) {
+      calls.on_cause(std::make_exception_ptr(changed));
       drop_own_publication(context, connection);
     }
-    throw SourceChanged(table.display +
-                        " was changed by somebody while it was being "
-                        "migrated: " +
-                        difference);
+    throw changed;
   }
 }
 
@@ -99,7 +102,7 @@ bool protect_writers(const Context& context, pg::Connection& connection) {
 }
 
 void keep(Context& context, const std::stop_token& stop,
-          const std::function<void(const Command&)>& on_command) {
+          const KeeperCalls& calls) {
   pg::Connection connection = context.open("keeper", stop);
   connection.exec("LISTEN pgrecast");
   const std::string host = host_name();
@@ -115,9 +118,9 @@ void keep(Context& context, const std::stop_token& stop,
     if (in_stream) measure(context, connection, retained);
     beat(connection, context.record.name, host, getpid(),
          context.progress->read().to_json());
-    if (in_stream) watch(context, connection, context.watched);
+    if (in_stream) watch(context, connection, context.watched, calls);
     const Command command = take_command(connection, context.record.name);
-    if (!command.command.empty()) on_command(command);
+    if (!command.command.empty()) calls.on_command(command);
     connection.wait_readable(Deadline::in(kBeatEvery));
     connection.notifications();
   }

@@ -99,9 +99,9 @@ class Runner::Impl {
       stop_threads();
       end_of_stopped();
     } catch (...) {
-      stop_threads();
-      // A thread that failed first is the reason that everything else did.
+      // A thread that failed before is the reason that everything else did.
       const auto first = threads_.error();
+      stop_threads();
       fail(first != nullptr ? first : std::current_exception());
     }
     stop_threads();
@@ -353,7 +353,11 @@ void Runner::Impl::start_stream() {
 void Runner::Impl::start_keeper() {
   threads_.run([this](const std::stop_token& stop) {
     keep(context_, stop,
-         [this](const Command& command) { on_command(command); });
+         {.on_command = [this](const Command& command) { on_command(command); },
+          .on_cause =
+              [this](std::exception_ptr cause) {
+                threads_.note(std::move(cause));
+              }});
   });
 }
 

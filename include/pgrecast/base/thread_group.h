@@ -29,6 +29,11 @@ class ThreadGroup {
   // Joins all, then throws the first error, if there was one (Stopped is none).
   void join();
 
+  // Counts as an error of a thread's, and stops nobody. For one that is going
+  // to throw it, but first does what will make others fail: so that theirs is
+  // not taken for the cause.
+  void note(std::exception_ptr error);
+
   // The first error so far.
   std::exception_ptr error() const;
 

@@ -210,6 +210,26 @@ TEST_F(ExitCodeTest, AChangeOfTheReplicaIdentityHindersNoWriter) {
   expect_run(0, "", script(), {"--repair"});
 }
 
+// The stream breaks at the next change, before the keeper looks: that was told
+// as an internal error.
+TEST_F(ExitCodeTest, ADroppedPublicationIsThreeAndRepaired) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  const std::string publication =
+      superuser_session().query_value("SELECT pubname FROM pg_publication");
+  session().exec(
+      fmt::format("BEGIN; DROP PUBLICATION \"{}\"; UPDATE orders SET amount = "
+                  "7 WHERE id = 3; UPDATE orders_twin SET amount = 7 WHERE id "
+                  "= 3; COMMIT",
+                  publication));
+
+  EXPECT_EQ(run.wait(Deadline::in(kPatience)), kRefused) << run.output();
+
+  EXPECT_NE(run.err().find("--repair"), std::string::npos) << run.err();
+  resume({"--repair"});
+  expect_migrated();
+}
+
 TEST(ServerSettings, AServerThatCannotDecodeIsRefused) {
   PgCluster plain(PgCluster::Settings{{"wal_level", "replica"}});
   Session(plain.dsn()).exec("CREATE TABLE orders (id integer PRIMARY KEY)");
