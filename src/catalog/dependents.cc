@@ -206,6 +206,32 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid
   AND NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
 UNION ALL
+SELECT 'type ' || pg_catalog.format_type(t.oid, -1), of.reason, of.remedy
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_type r
+  ON r.typrelid = $1::pg_catalog.oid AND t.oid IN (r.oid, r.typarray)
+CROSS JOIN LATERAL (VALUES
+  (t.typacl IS NOT NULL,
+   'has grants of its own, which the new table would lose',
+   'REVOKE them: no right on a table''s row type is needed'),
+  (EXISTS (SELECT FROM pg_catalog.pg_description d
+           WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass
+             AND d.objoid = t.oid),
+   'has a comment of its own, which the new table would lose',
+   'COMMENT ON TYPE .. IS NULL, and set it again afterwards')
+  ) AS of(there, reason, remedy)
+WHERE of.there
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0),
+       'is not enforced, as its triggers are disabled; made again it would be',
+       'ALTER TABLE .. ENABLE TRIGGER ALL, or drop the constraint'
+FROM pg_catalog.pg_constraint c
+WHERE $1::pg_catalog.oid IN (c.conrelid, c.confrelid)
+  AND EXISTS (SELECT FROM pg_catalog.pg_trigger tg
+              WHERE tg.tgconstraint = c.oid AND tg.tgisinternal
+                AND tg.tgenabled <> 'O')
+UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0),
        'must be re-created, for which the rights on '

@@ -92,7 +92,18 @@ std::string parts_query(Oid oid, const std::string& publication) {
          FROM pg_catalog.pg_constraint n
          JOIN pg_catalog.pg_description d ON d.objoid = n.oid
           AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
-         WHERE n.conrelid = c.oid AND n.contype IN ('c', 'n', 'p', 'u', 'x')) AS m), 'none')
+         WHERE n.conrelid = c.oid AND n.contype IN ('c', 'n', 'p', 'u', 'x')) AS m), 'none'),
+ 'identities: ' || COALESCE(
+  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attidentity, s.relname,
+          q.seqtypid, q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle)
+          ORDER BY a.attnum)::pg_catalog.text
+   FROM pg_catalog.pg_depend d
+   JOIN pg_catalog.pg_sequence q ON q.seqrelid = d.objid
+   JOIN pg_catalog.pg_class s ON s.oid = d.objid
+   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+   WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid = c.oid AND d.deptype = 'i'), 'none')
 FROM pg_catalog.pg_class c WHERE c.oid = {0}::pg_catalog.oid)sql",
       oid, pg::quote_literal(publication));
 }

@@ -192,6 +192,7 @@ class Reader {
 
   Carried read() && {
     for (const ExchangeTable& table : tables_) {
+      owner(table);
       sequences(table);
       statistics(table);
     }
@@ -204,6 +205,7 @@ class Reader {
   }
 
  private:
+  void owner(const ExchangeTable& table);
   void sequences(const ExchangeTable& table);
   void identity(const ExchangeTable& table, const pg::Result& of_source,
                 int row, const std::string& column);
@@ -234,6 +236,20 @@ class Reader {
   std::set<Oid> seen_;
   Carried carried_;
 };
+
+// It got the source's when it was made; that may have changed hands since.
+void Reader::owner(const ExchangeTable& table) {
+  const pg::Result result = connection_.exec(
+      "SELECT pg_catalog.pg_get_userbyid(s.relowner) "
+      "FROM pg_catalog.pg_class s, pg_catalog.pg_class n "
+      "WHERE s.oid = $1::pg_catalog.oid AND n.oid = $2::pg_catalog.oid "
+      "AND s.relowner <> n.relowner",
+      {table.source_oid, table.shadow_oid});
+  if (result.empty()) return;
+  carried_.after.push_back(
+      fmt::format("ALTER TABLE {} OWNER TO {}", table.target->source.quoted(),
+                  pg::quote_identifier(result.text(0, 0))));
+}
 
 void Reader::sequences(const ExchangeTable& table) {
   const pg::Result result =

@@ -16,7 +16,8 @@ struct Fingerprint {
   std::string storage;
   // Name, columns and types, key, replica identity, our publication's entry,
   // and what the shadow was cloned with: indexes, constraints, defaults,
-  // options, comments. Somebody's change of those would be lost. A line a part.
+  // identities, options, comments. Somebody's change of those would be lost. A
+  // line a part.
   std::vector<std::string> shape;
 
   bool operator==(const Fingerprint&) const = default;

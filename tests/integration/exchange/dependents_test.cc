@@ -191,6 +191,16 @@ INSTANTIATE_TEST_SUITE_P(
                   "PUBLIC",
                   "a grant on public.t to pg_signal_backend was passed on by "
                   "pg_monitor, who may not use schema public any more"},
+        Uncarried{"GrantOnTheRowType", "GRANT USAGE ON TYPE t TO pg_monitor",
+                  "type public.t has grants of its own"},
+        Uncarried{"CommentOnTheRowType", "COMMENT ON TYPE t IS 'rows'",
+                  "type public.t has a comment of its own"},
+        Uncarried{
+            "ForeignKeyWithDisabledTriggers",
+            "ALTER TABLE t ADD CONSTRAINT self FOREIGN KEY (v) REFERENCES "
+            "t; ALTER TABLE t DISABLE TRIGGER ALL",
+            "constraint self on table public.t is not enforced, as its "
+            "triggers are disabled"},
         // As no provider is loaded, by hand.
         Uncarried{
             "SecurityLabel",
