@@ -192,6 +192,12 @@ void add_script(CLI::App& command, Arguments& arguments) {
       ->needs(table);
   command.add_option("--name", arguments.name,
                      "the migration's name; default: the script's file name");
+  command
+      .add_option("--assume-immutable", arguments.run.options.assume_immutable,
+                  "a function that gives the same value each time, whatever "
+                  "its volatility says: f, s.f or 's.f(integer)'; may be "
+                  "repeated")
+      ->expected(1);
 }
 
 void add_state_dir(CLI::App& command, Arguments& arguments) {

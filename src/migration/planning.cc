@@ -116,7 +116,8 @@ plan::Plan plan_migration(pg::Connection& connection,
                           const plan::Names& names, const RunOptions& options,
                           const std::stop_token& stop) {
   return plan::make_plan(connection, script, names,
-                         check_around(connection, options, stop));
+                         check_around(connection, options, stop),
+                         options.assume_immutable);
 }
 
 plan::Plan plan_migration(const RunOptions& options,

@@ -10,10 +10,12 @@
 
 #include "key_conversion.h"
 #include "script_settings.h"
+#include "value_rules.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -101,10 +103,13 @@ std::string made_by(const Column& column) {
 class Folder {
  public:
   Folder(pg::Connection& connection, const script::Script& script,
-         const catalog::Settings& settings)
+         const FoldRules& rules)
       : connection_(&connection),
         script_(&script),
-        settings_(connection, script, settings) {}
+        settings_(connection, script, rules.settings),
+        rules_(connection, settings_, rules) {}
+  Folder(const Folder&) = delete;  // rules_ points into it
+  Folder& operator=(const Folder&) = delete;
 
   Folded fold(const std::vector<FoldTable>& tables);
 
@@ -140,17 +145,16 @@ class Folder {
                const std::vector<script::TypeChange>& type_changes);
   std::string added_value(const script::Statement& statement, Folding& folding,
                           const Column& column);
-  // The value as the statement's settings make it, as a literal of its type
-  // that means the same under all of them; nullopt for NULL.
-  std::optional<std::string> frozen(const std::string& expression);
-  std::optional<std::string> domain_default(const Column& column);
+  // How ADD COLUMN fills the column, as printed and as stored; the domain's
+  // default where the column has none.
+  std::optional<std::pair<std::string, std::string>> default_of(
+      const Folding& folding, const Column& column);
   void change_key(const script::Statement& statement, Folding& folding,
                   const Column& before, const Column& after,
                   const script::TypeChange* change);
-  void check_expression(const script::Statement& statement, Folding& folding,
+  void check_expression(const Folding& folding,
                         const script::Expression& expression,
                         const std::optional<std::string>& alias);
-  bool is_immutable(const Folding& folding, const std::string& expression);
   void refuse_foreign_key(const Folding& folding,
                           const script::Subcommand& subcommand);
   std::string expression_text(const script::Expression& expression) const;
@@ -169,9 +173,13 @@ class Folder {
   pg::Connection* connection_;
   const script::Script* script_;
   ScriptSettings settings_;
+  ValueRules rules_;
+  // By an expression's place: what stands for now() and its like in it.
+  std::map<std::size_t, std::vector<script::Replacement>> frozen_;
   // Those under which the rows are made, once a statement computes values.
   std::optional<catalog::Settings> made_under_;
   std::vector<Folding> foldings_;
+  std::vector<std::string> notes_;
 };
 
 // Puts one more query around what there is.
@@ -229,6 +237,9 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   folded.settings = *made_under_;
   folded.settings.merge(settings_.resources());
   folded.notes = settings_.notes();
+  std::ranges::move(rules_.notes(), std::back_inserter(folded.notes));
+  std::ranges::move(notes_, std::back_inserter(folded.notes));
+  folded.warnings = rules_.warnings();
   return folded;
 }
 
@@ -304,62 +315,15 @@ Folding& Folder::folding_of(const script::Statement& statement,
          "name each table the same way in all statements");
 }
 
+// Once it is checked.
 std::string Folder::expression_text(
     const script::Expression& expression) const {
-  return fmt::format("({})", script_->slice(expression.span));
+  return fmt::format(
+      "({})",
+      script_->slice_with(expression.span, frozen_.at(expression.span.begin)));
 }
 
-// The server decides: an index may only hold immutable expressions, in its
-// predicate too, where their type does not matter.
-bool Folder::is_immutable(const Folding& folding,
-                          const std::string& expression) {
-  connection_->exec("SAVEPOINT immutable");
-  bool immutable = true;
-  try {
-    settings_.enter(settings_.now());
-    connection_->exec(fmt::format("CREATE INDEX ON {} ((0)) WHERE ({}) IS NULL",
-                                  folding.table->shadow.quoted(), expression));
-  } catch (const pg::SqlError& error) {
-    // invalid_object_definition: "functions in index predicate must be marked
-    // IMMUTABLE". Anything else is wrong with the expression itself.
-    if (error.sqlstate() != "42P17") {
-      connection_->exec("ROLLBACK TO SAVEPOINT immutable");
-      throw;
-    }
-    immutable = false;
-  }
-  connection_->exec("ROLLBACK TO SAVEPOINT immutable");
-  return immutable;
-}
-
-// Computed under the script's settings and printed under those that every
-// setting reads alike: the second CTE reads the first, which is computed by
-// then.
-std::optional<std::string> Folder::frozen(const std::string& expression) {
-  settings_.enter(settings_.now());
-  const pg::Result result = connection_->exec(fmt::format(
-      R"sql(
-WITH value AS MATERIALIZED (SELECT ({}
-) AS x),
-printing AS MATERIALIZED (
-  SELECT pg_catalog.set_config('datestyle', 'ISO, YMD', true),
-         pg_catalog.set_config('intervalstyle', 'postgres', true),
-         pg_catalog.set_config('extra_float_digits', '3', true),
-         pg_catalog.set_config('bytea_output', 'hex', true),
-         pg_catalog.set_config('search_path', '', true)
-  FROM value)
-SELECT x::pg_catalog.text,
-       pg_catalog.format_type(pg_catalog.pg_typeof(x)::pg_catalog.oid, NULL)
-FROM value, printing)sql",
-      expression));
-  settings_.leave();
-  if (result.is_null(0, 0)) return std::nullopt;
-  return fmt::format("CAST({} AS {})", pg::quote_literal(result.text(0, 0)),
-                     result.text(0, 1));
-}
-
-void Folder::check_expression(const script::Statement& statement,
-                              Folding& folding,
+void Folder::check_expression(const Folding& folding,
                               const script::Expression& expression,
                               const std::optional<std::string>& alias) {
   std::vector<script::Replacement> unqualified;
@@ -397,20 +361,26 @@ void Folder::check_expression(const script::Statement& statement,
            "are evaluated",
            "write the date or time itself");
   }
-  const std::string text = script_->slice_with(expression.span, unqualified);
+  std::optional<ValueRules::Problem> problem;
   try {
-    if (is_immutable(folding, text)) return;
+    const auto& frozen = frozen_[expression.span.begin] =
+        rules_.frozen(*script_, expression);
+    std::ranges::copy(frozen, std::back_inserter(unqualified));
+    problem = rules_.problem(folding.table->shadow,
+                             script_->slice_with(expression.span, unqualified));
   } catch (const pg::SqlError& error) {
     refuse(expression.span.begin,
            fmt::format("the server refuses this: {}", error.what()),
            "correct the expression");
   }
-  refuse(expression.span.begin,
-         "the expression may give another value each time it is evaluated "
-         "(a function, operator or cast in it is not immutable)",
-         "use immutable functions only; for time zones write AT TIME ZONE with "
-         "the zone's name");
-  static_cast<void>(statement);
+  if (!problem) return;
+  const auto& calls = expression.facts.functions;
+  const auto call =
+      std::ranges::find_if(calls, [&](const script::FunctionUse& use) {
+        return use.function.name == problem->function;
+      });
+  refuse(call == calls.end() ? expression.span.begin : call->begin,
+         problem->refusal.what, problem->refusal.remedy);
 }
 
 // The clone has no foreign keys: IF EXISTS would drop nothing, without a word,
@@ -434,8 +404,7 @@ void Folder::apply(const script::Statement& statement,
   Folding& folding = folding_of(statement, body.table);
   for (const script::TypeChange& change : body.type_changes) {
     if (change.using_expression) {
-      check_expression(statement, folding, *change.using_expression,
-                       std::nullopt);
+      check_expression(folding, *change.using_expression, std::nullopt);
     }
   }
   for (const script::Subcommand& subcommand : body.subcommands) {
@@ -467,51 +436,55 @@ void Folder::apply(const script::Statement& statement,
 std::string Folder::added_value(const script::Statement& statement,
                                 Folding& folding, const Column& column) {
   const std::string null = fmt::format("CAST(NULL AS {})", column.cast_type);
-  if (column.identity) {
+  const auto each_row = [&](const std::string& what) {
     folding.made_anew[column.attnum] = made_by(column);
+    notes_.push_back(fmt::format(
+        "{}.{}: {} gives each row a value of its own, and a new one when the "
+        "row changes before the cutover; the verification leaves it out",
+        folding.table->source.name.display(), column.name, what));
     return null;
-  }
-  const std::optional<std::string> expression = column.default_expression
-                                                    ? column.default_expression
-                                                    : domain_default(column);
-  if (!expression) return null;
+  };
+  if (column.identity) return each_row("an identity");
+  const auto made = default_of(folding, column);
+  if (!made) return null;
   computes_values(statement);
-  const std::string& text = *expression;
-  if (is_immutable(folding, text)) {
-    return assigned(fmt::format("({})", text), column);
+  const auto& [printed, tree] = *made;
+  ValueRules::DefaultValue value;
+  try {
+    value = rules_.of_default(folding.table->shadow, printed, tree);
+  } catch (const pg::SqlError& error) {
+    refuse(statement.span.begin,
+           fmt::format("the default of column {} gives no value: {}",
+                       column.name, error.what()),
+           "correct the default");
   }
-  // ADD COLUMN evaluates a stable default once, for all rows; a volatile one
-  // for each.
-  const pg::Result functions = connection_->exec(
-      "SELECT EXISTS (SELECT FROM pg_catalog.pg_attrdef d"
-      " JOIN pg_catalog.pg_depend p ON p.objid = d.oid"
-      "  AND p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
-      "  AND p.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
-      " JOIN pg_catalog.pg_proc f ON f.oid = p.refobjid"
-      " WHERE d.adrelid = $1::pg_catalog.oid AND d.adnum = $2::pg_catalog.int2"
-      "  AND f.provolatile = 'v')"
-      // Built-in functions are pinned and leave no dependency.
-      " OR EXISTS (SELECT FROM pg_catalog.pg_proc f"
-      " WHERE f.provolatile = 'v' AND f.pronamespace ="
-      "  'pg_catalog'::pg_catalog.regnamespace"
-      "  AND $3 ~ ('\\m' || f.proname || '\\('))",
-      {folding.shadow_oid, column.attnum, text});
-  if (functions.boolean(0, 0)) {
-    folding.made_anew[column.attnum] = made_by(column);
-    return null;
+  switch (value.kind) {
+    case ValueRules::Default::kEachRow:
+      return each_row(fmt::format("DEFAULT {}", printed));
+    case ValueRules::Default::kOnce:
+      return value.literal ? assigned(*value.literal, column) : null;
+    case ValueRules::Default::kImmutable:
+      break;
   }
-  const auto now = frozen(text);
-  return now ? assigned(*now, column) : null;
+  return assigned(fmt::format("({})", printed), column);
 }
 
-// ADD COLUMN takes the domain's default where the column has none.
-std::optional<std::string> Folder::domain_default(const Column& column) {
-  if (column.type_oid == column.base_type_oid) return std::nullopt;
+std::optional<std::pair<std::string, std::string>> Folder::default_of(
+    const Folding& folding, const Column& column) {
   const pg::Result result = connection_->exec(
-      "SELECT pg_catalog.pg_get_expr(typdefaultbin, 0)"
-      " FROM pg_catalog.pg_type WHERE oid = $1::pg_catalog.oid",
-      {column.type_oid});
-  return result.optional_text(0, 0);
+      R"sql(
+SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid), d.adbin::pg_catalog.text, 1 AS rank
+FROM pg_catalog.pg_attrdef d
+WHERE d.adrelid = $1::pg_catalog.oid AND d.adnum = $2::pg_catalog.int2
+UNION ALL
+SELECT pg_catalog.pg_get_expr(t.typdefaultbin, 0), t.typdefaultbin::pg_catalog.text, 2
+FROM pg_catalog.pg_type t
+WHERE t.oid = $3::pg_catalog.oid AND t.typtype = 'd' AND t.typdefaultbin IS NOT NULL
+ORDER BY rank)sql",
+      {folding.shadow_oid, column.attnum, column.type_oid});
+  if (result.empty()) return std::nullopt;
+  return std::pair(std::string(result.text(0, 0)),
+                   std::string(result.text(0, 1)));
 }
 
 // Reads what the statement made of the clone's columns, and follows.
@@ -628,10 +601,10 @@ void Folder::apply(const script::Statement& statement,
                kKeyRemedy);
       }
     }
-    check_expression(statement, folding, assignment.expression, body.alias);
+    check_expression(folding, assignment.expression, body.alias);
   }
   if (body.where) {
-    check_expression(statement, folding, *body.where, body.alias);
+    check_expression(folding, *body.where, body.alias);
   }
   computes_values(statement);
   run_on_clone(statement, folding);
@@ -672,7 +645,7 @@ void Folder::apply(const script::Statement& statement,
 void Folder::apply(const script::Statement& statement,
                    const script::Delete& body) {
   Folding& folding = folding_of(statement, body.table);
-  check_expression(statement, folding, body.where, body.alias);
+  check_expression(folding, body.where, body.alias);
   computes_values(statement);
   run_on_clone(statement, folding);
   std::vector<std::string> list;
@@ -1010,9 +983,8 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
 }  // namespace
 
 Folded fold(pg::Connection& connection, const script::Script& script,
-            const std::vector<FoldTable>& tables,
-            const catalog::Settings& settings) {
-  return Folder(connection, script, settings).fold(tables);
+            const std::vector<FoldTable>& tables, const FoldRules& rules) {
+  return Folder(connection, script, rules).fold(tables);
 }
 
 }  // namespace pgrecast::plan

@@ -117,10 +117,14 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
     }
     create_clone(connection, table.source, table.shadow);
   }
-  Folded folded = fold(connection, script, placed, plan.settings_at_start);
+  Folded folded = fold(connection, script, placed,
+                       {.settings = plan.settings_at_start,
+                        .now = plan.now,
+                        .assume_immutable = plan.assume_immutable});
   plan.targets = std::move(folded.targets);
   plan.settings = std::move(folded.settings);
   plan.notes = std::move(folded.notes);
+  std::ranges::move(folded.warnings, std::back_inserter(plan.warnings));
   return placed;
 }
 
@@ -197,9 +201,11 @@ Names make_names(const std::string& migration, catalog::Oid database) {
 }
 
 Plan make_plan(pg::Connection& connection, const script::Script& script,
-               const Names& names, std::vector<Refusal> found) {
+               const Names& names, std::vector<Refusal> found,
+               const std::vector<std::string>& assume_immutable) {
   Plan plan;
   plan.names = names;
+  plan.assume_immutable = assume_immutable;
   plan.settings_at_start = catalog::read_script_settings(connection);
   append(found, server_refusals(connection));
   const std::size_t before = found.size();
@@ -216,6 +222,13 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
   if (all_there) {
     pg::Transaction transaction(connection);
     try {
+      // That of the transaction, in which the script is tried by hand, too.
+      plan.now = connection
+                     .exec(
+                         "SELECT pg_catalog.to_char(pg_catalog.now()"
+                         " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
+                     .text(0, 0);
+      plan.now += "+00";
       make_shadows(connection, script, plan);
     } catch (const Refused& refused) {
       append(found, refused.refusals());

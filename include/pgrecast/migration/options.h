@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace pgrecast::migration {
 
@@ -31,6 +32,7 @@ struct RunOptions {
   // WAL that our slot may keep on the server; beyond it, the slot is dropped.
   std::int64_t retained_max = std::int64_t{10} << 30U;
   bool verify = true;
+  std::vector<std::string> assume_immutable;  // functions; see FoldRules
   bool restart = false;
   bool repair = false;
   // Shows the plan of a migration that is about to begin; false: do not.

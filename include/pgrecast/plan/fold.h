@@ -18,12 +18,24 @@ struct FoldTable {
   catalog::QualifiedName retired;
 };
 
+// What the values of the script's expressions rest on, beside the rows.
+struct FoldRules {
+  catalog::Settings settings;  // those under which the script begins
+  // The moment that now() is in the whole migration, in UTC: 2026-11-25
+  // 18:20:57.123456+00.
+  std::string now;
+  // Functions that the operator vouches for: f, s.f or s.f(integer).
+  std::vector<std::string> assume_immutable;
+};
+
 // What became of a script.
 struct Folded {
   std::vector<TableTarget> targets;  // `tables[i]` becomes the i-th
   // Those under which the rows are made, and what SET gave beyond them.
   catalog::Settings settings;
-  std::vector<std::string> notes;  // for people: what was taken without effect
+  // For people: what was taken without effect or with a meaning of its own.
+  std::vector<std::string> notes;
+  std::vector<std::string> warnings;
 };
 
 // Runs the script's DDL on the clones, statement by statement, reads back what
@@ -32,7 +44,8 @@ struct Folded {
 // before it, so that it sees what those before it made, and names resolve as
 // the server resolves them.
 //
-// `settings` hold while the script's own words are run, until it says SET.
+// The settings of `rules` hold while the script's own words are run, until it
+// says SET.
 //
 // In a transaction of the caller's (to be rolled back by a plan, committed by
 // a run), where the clones exist. The clones keep their indexes (strip_indexes
@@ -41,7 +54,6 @@ struct Folded {
 // Throws Refused, with every refusal that was found and the place in the
 // script; SqlError never: what the server refuses is a refusal with its words.
 Folded fold(pg::Connection& connection, const script::Script& script,
-            const std::vector<FoldTable>& tables,
-            const catalog::Settings& settings);
+            const std::vector<FoldTable>& tables, const FoldRules& rules);
 
 }  // namespace pgrecast::plan

@@ -36,6 +36,8 @@ struct Plan {
   // with the migration.
   catalog::Settings settings_at_start;
   catalog::Settings settings;
+  std::string now;  // see FoldRules
+  std::vector<std::string> assume_immutable;
   std::vector<catalog::Table> sources;  // one a target, in the same order
   std::vector<TableTarget> targets;
   std::vector<std::string> schemas;  // to be made, for shadows and retired
@@ -51,7 +53,8 @@ struct Plan {
 // Throws Refused with all the reasons there are, `found` by the caller first:
 // also what stands in the script's way where the server already says no.
 Plan make_plan(pg::Connection& connection, const script::Script& script,
-               const Names& names, std::vector<Refusal> found = {});
+               const Names& names, std::vector<Refusal> found = {},
+               const std::vector<std::string>& assume_immutable = {});
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws

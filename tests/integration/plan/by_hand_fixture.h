@@ -144,7 +144,7 @@ CREATE DOMAIN public.short AS varchar(5) DEFAULT 'none' CHECK (VALUE <> 'bad'))s
   const Plan& made_plan() const { return plan_; }
   Plan plan_of(const std::string& script) {
     return make_plan(*connection_, script::Script::parse(script, "test.sql"),
-                     make_names("The \"m\"", 1));
+                     make_names("The \"m\"", 1), {}, assume_immutable_);
   }
 
  protected:
@@ -289,6 +289,7 @@ CREATE DOMAIN public.short AS varchar(5) DEFAULT 'none' CHECK (VALUE <> 'bad'))s
   test::Session admin_ = superuser_session();
   std::unique_ptr<pg::Connection> connection_;
   Plan plan_;
+  std::vector<std::string> assume_immutable_;
 };
 
 // A little of every type, NULLs, blanks at the end, duplicates.

@@ -47,10 +47,12 @@ TEST_F(SettingsOfTheScript, HoldInCopyRefreshVerificationAndExchange) {
         "ALTER DATABASE \"{}\" SET timezone = '{}'", database().name(), zone));
   };
   set_zone("Europe/Berlin");
-  const std::string script =
-      write_script("orders",
-                   "SET TIME ZONE 'Asia/Tokyo'; SET app.tenant = 'it''s 1';\n"
-                   "ALTER TABLE orders ALTER COLUMN placed TYPE timestamptz;");
+  const std::string script = write_script(
+      "orders",
+      "SET TIME ZONE 'Asia/Tokyo'; SET app.tenant = 'it''s 1';\n"
+      "ALTER TABLE orders ALTER COLUMN placed TYPE timestamptz,\n"
+      "  ADD COLUMN since timestamp NOT NULL DEFAULT now();\n"
+      "UPDATE orders SET since = now() + interval '1 day' WHERE id > 6000;");
   {
     const Writer writer(dsn());
     Program killed =
@@ -65,6 +67,11 @@ TEST_F(SettingsOfTheScript, HoldInCopyRefreshVerificationAndExchange) {
   }
 
   EXPECT_EQ(wrong_rows(), "0");
+  // now() is the same moment in rows that were made before and after.
+  EXPECT_EQ(
+      session().query_value("SELECT count(DISTINCT since) = 2 AND max(since) "
+                            "- min(since) = '1 day' FROM orders"),
+      "t");
 }
 
 // The index holds the rows that were put in under the memory that is asked for.

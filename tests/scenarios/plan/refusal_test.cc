@@ -161,7 +161,7 @@ const std::vector<Case>& cases() {
        "ALTER TABLE t DROP COLUMN v CASCADE",
        "which the new table does not have"},
       {"NotImmutable", kTable, "UPDATE t SET v = random()::text",
-       "may give another value each time it is evaluated"},
+       "is volatile: it may give another value each time it is evaluated"},
       {"ServerRefuses", kTable, "ALTER TABLE t ALTER COLUMN v TYPE nonsense",
        "the server refuses this on an empty copy of the table"},
   };
