@@ -3,8 +3,12 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/pg/quote.h"
 
+#include "key_problem.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
 
 namespace pgrecast::catalog {
 namespace {
@@ -108,7 +112,22 @@ FROM pg_catalog.pg_class c WHERE c.oid = {0}::pg_catalog.oid)sql",
       oid, pg::quote_literal(publication));
 }
 
+// Those that are not there any more.
+std::vector<std::string> lost(const std::vector<std::string>& labels,
+                              const std::vector<std::string>& now) {
+  std::vector<std::string> gone;
+  for (const std::string& label : labels) {
+    if (std::ranges::find(now, label) == now.end()) gone.push_back(label);
+  }
+  return gone;
+}
+
 }  // namespace
+
+bool Fingerprint::holds(const Fingerprint& now) const {
+  return storage == now.storage && shape == now.shape &&
+         lost(key_labels, now.key_labels).empty();
+}
 
 std::string Fingerprint::shape_difference(const Fingerprint& now) const {
   std::string text;
@@ -116,6 +135,10 @@ std::string Fingerprint::shape_difference(const Fingerprint& now) const {
     if (shape[i] == now.shape[i]) continue;
     text += fmt::format("{}{}, now {}", text.empty() ? "" : "; ", shape[i],
                         now.shape[i]);
+  }
+  for (const std::string& label : lost(key_labels, now.key_labels)) {
+    text += fmt::format("{}label of the key: {}, now renamed",
+                        text.empty() ? "" : "; ", label);
   }
   return text;
 }
@@ -133,13 +156,16 @@ bool Fingerprint::endangers_writers(const Fingerprint& now) const {
 }
 
 std::string Fingerprint::to_json() const {
-  return nlohmann::json{{"storage", storage}, {"shape", shape}}.dump();
+  return nlohmann::json{
+      {"storage", storage}, {"shape", shape}, {"key_labels", key_labels}}
+      .dump();
 }
 
 Fingerprint Fingerprint::from_json(const std::string& json) {
   const auto parsed = nlohmann::json::parse(json);
   return {.storage = parsed.at("storage").get<std::string>(),
-          .shape = parsed.at("shape").get<std::vector<std::string>>()};
+          .shape = parsed.at("shape").get<std::vector<std::string>>(),
+          .key_labels = parsed.value("key_labels", std::vector<std::string>())};
 }
 
 Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
@@ -149,11 +175,16 @@ Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
     throw SourceChanged(
         fmt::format("the table of OID {} was dropped by somebody", oid));
   }
-  Fingerprint fingerprint{.storage = std::string(result.text(0, 0)),
-                          .shape = {}};
+  Fingerprint fingerprint{
+      .storage = std::string(result.text(0, 0)), .shape = {}, .key_labels = {}};
   for (int column = 1; column < result.columns(); ++column) {
     fingerprint.shape.emplace_back(result.text(0, column));
   }
+  const pg::Result labels = connection.exec(key_labels_query(oid));
+  for (int row = 0; row < labels.rows(); ++row) {
+    fingerprint.key_labels.emplace_back(labels.text(row, 0));
+  }
+  std::ranges::sort(fingerprint.key_labels);
   return fingerprint;
 }
 
@@ -165,11 +196,21 @@ std::string fingerprint_check(const Fingerprint& fingerprint, Oid oid,
     expected += ", " + pg::quote_literal(fingerprint.shape[i]);
     names += fmt::format(", part{}", i);
   }
-  return fmt::format(
+  std::string check = fmt::format(
       "SELECT COALESCE((SELECT ROW(now.*)::pg_catalog.text "
       "OPERATOR(pg_catalog.=) ROW({})"
       "::pg_catalog.text FROM ({}) AS now({})), false)",
       expected, parts_query(oid, publication), names);
+  if (fingerprint.key_labels.empty()) return check;
+  std::string labels;
+  for (const std::string& label : fingerprint.key_labels) {
+    labels += fmt::format("{}({})", labels.empty() ? "" : ", ",
+                          pg::quote_literal(label));
+  }
+  return check + fmt::format(
+                     " AND NOT EXISTS (SELECT expected.label FROM (VALUES {}) "
+                     "AS expected(label) EXCEPT ({}))",
+                     labels, key_labels_query(oid));
 }
 
 }  // namespace pgrecast::catalog

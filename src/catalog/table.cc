@@ -3,6 +3,8 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/pg/quote.h"
 
+#include "key_problem.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -95,19 +97,29 @@ WITH RECURSIVE base AS (
   UNION ALL
   SELECT base.type, t.oid, t.typtype, t.typbasetype
   FROM base JOIN pg_catalog.pg_type t ON t.oid = base.typbasetype
-  WHERE base.typtype = 'd')
+  WHERE base.typtype = 'd'),
+operators AS (
+  SELECT ao.amopfamily AS family, ao.amoplefttype AS type, ao.amopstrategy AS strategy,
+         pg_catalog.quote_ident(n.nspname) || '.' || o.oprname AS name
+  FROM pg_catalog.pg_amop ao JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr
+  JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+  WHERE ao.amoplefttype = ao.amoprighttype AND ao.amopmethod = 403)
 SELECT a.attname, a.attnum, pg_catalog.format_type(base.base, -1), base.base,
-       base.typtype = 'e', COALESCE(co.collisdeterministic, true),
-       pg_catalog.quote_ident(n.nspname) || '.' || o.oprname
+       base.typtype = 'e', COALESCE(co.collisdeterministic, true) AND oc.oid < 16384,
+       equals.name, less.name, less_equal.name, greater.name
 FROM pg_catalog.pg_index i
 CROSS JOIN pg_catalog.generate_series(0, i.indnkeyatts - 1) AS at
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[at]
 JOIN base ON base.type = a.atttypid AND base.typtype <> 'd'
 JOIN pg_catalog.pg_opclass oc ON oc.oid = i.indclass[at]
-JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
-  AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
-JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr
-JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+JOIN operators equals ON equals.family = oc.opcfamily AND equals.type = oc.opcintype
+  AND equals.strategy = 3
+JOIN operators less ON less.family = oc.opcfamily AND less.type = oc.opcintype
+  AND less.strategy = 1
+JOIN operators less_equal ON less_equal.family = oc.opcfamily
+  AND less_equal.type = oc.opcintype AND less_equal.strategy = 2
+JOIN operators greater ON greater.family = oc.opcfamily AND greater.type = oc.opcintype
+  AND greater.strategy = 5
 LEFT JOIN pg_catalog.pg_collation co ON co.oid = i.indcollation[at]
 WHERE i.indexrelid = $1::pg_catalog.oid
 ORDER BY at)sql";
@@ -131,6 +143,12 @@ void read_key(pg::Connection& connection, Table& table) {
   }
   Key key;
   key.index = indexes.number<Oid>(0, 0);
+  if (const auto problem = key_columns_problem(connection, key.index);
+      !problem.empty()) {
+    table.key_problem = fmt::format("its key is the index {}, but {}",
+                                    indexes.text(0, 1), problem);
+    return;
+  }
   key.index_name = indexes.text(0, 1);
   key.replica_identity_full = table.replica_identity == 'f';
   const pg::Result columns = connection.exec(kKeyColumnsQuery, {key.index});
@@ -141,6 +159,9 @@ void read_key(pg::Connection& connection, Table& table) {
          .attnum = columns.number<int>(row, 1),
          .type = std::string(columns.text(row, 2)),
          .equals = fmt::format("OPERATOR({})", columns.text(row, 6)),
+         .less = fmt::format("OPERATOR({})", columns.text(row, 7)),
+         .less_equal = fmt::format("OPERATOR({})", columns.text(row, 8)),
+         .greater = fmt::format("OPERATOR({})", columns.text(row, 9)),
          .form = form_of(base_type),
          .one_form = has_one_form(base_type, columns.boolean(row, 4),
                                   columns.boolean(row, 5))});

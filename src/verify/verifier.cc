@@ -22,36 +22,36 @@ constexpr std::int64_t kRowsAtFirst = 5000;
 constexpr std::int64_t kRowsMax = 500000;
 constexpr std::size_t kDifferencesKept = 1000;
 constexpr auto kFenceTimeMax = std::chrono::minutes(10);
+// Values are written as in the stream, until the transaction ends.
+constexpr const char* kStreamsOutput =
+    "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres;"
+    "SET LOCAL timezone = 'UTC'; SET LOCAL bytea_output = hex;"
+    "SET LOCAL extra_float_digits = 3";
 
-// "OPERATOR(schema." of the key index's own operators, from that of equality.
-std::string operator_schema(const catalog::KeyColumn& column) {
-  return column.equals.substr(0, column.equals.rfind('.') + 1);
-}
-
-// Whether the key `names` lies behind `values` (op ">"), or not ("<="). As a
-// comparison of rows, for which an index can be used; that takes one schema's
-// operators for all columns.
+// Whether the key `names` lies behind `values` or, `up_to`, not, by the key
+// index's own order. As a comparison of rows, for which an index can be used,
+// where all columns have the same operator.
 std::string compared(const std::vector<catalog::KeyColumn>& columns,
                      const std::vector<std::string>& names,
-                     const std::vector<std::string>& values,
-                     const std::string& op) {
-  const std::string schema = operator_schema(columns.front());
-  const bool one_schema =
-      std::ranges::all_of(columns, [&](const catalog::KeyColumn& column) {
-        return operator_schema(column) == schema;
-      });
-  if (one_schema) {
-    return fmt::format("ROW({}) {}{}) ROW({})", join(names, ", "), schema, op,
+                     const std::vector<std::string>& values, bool up_to) {
+  const auto last =
+      up_to ? &catalog::KeyColumn::less_equal : &catalog::KeyColumn::greater;
+  const auto strict =
+      up_to ? &catalog::KeyColumn::less : &catalog::KeyColumn::greater;
+  const std::string op = columns.front().*last;
+  const bool one_operator = std::ranges::all_of(
+      columns,
+      [&](const catalog::KeyColumn& column) { return column.*last == op; });
+  if (one_operator) {
+    return fmt::format("ROW({}) {} ROW({})", join(names, ", "), op,
                        join(values, ", "));
   }
-  std::string condition =
-      fmt::format("{} {}{}) {}", names.back(), operator_schema(columns.back()),
-                  op, values.back());
+  std::string condition = fmt::format("{} {} {}", names.back(),
+                                      columns.back().*last, values.back());
   for (std::size_t i = columns.size() - 1; i-- > 0;) {
-    condition =
-        fmt::format("({0} {1}{2}) {3} OR {0} {4} {3} AND ({5}))", names[i],
-                    operator_schema(columns[i]), op.substr(0, 1), values[i],
-                    columns[i].equals, condition);
+    condition = fmt::format("({0} {1} {2} OR {0} {3} {2} AND ({4}))", names[i],
+                            columns[i].*strict, values[i], columns[i].equals,
+                            condition);
   }
   return condition;
 }
@@ -116,10 +116,10 @@ std::string Pass::source_condition(const Range& range) const {
   };
   std::string condition = "true";
   if (range.after) {
-    condition += " AND " + compared(columns, names, bound(*range.after), ">");
+    condition += " AND " + compared(columns, names, bound(*range.after), false);
   }
   if (range.up_to) {
-    condition += " AND " + compared(columns, names, bound(*range.up_to), "<=");
+    condition += " AND " + compared(columns, names, bound(*range.up_to), true);
   }
   return condition;
 }
@@ -141,10 +141,10 @@ std::string Pass::shadow_condition(const Range& range) const {
   };
   std::string condition = "true";
   if (range.after) {
-    condition += " AND " + compared(columns, names, bound(*range.after), ">");
+    condition += " AND " + compared(columns, names, bound(*range.after), false);
   }
   if (range.up_to) {
-    condition += " AND " + compared(columns, names, bound(*range.up_to), "<=");
+    condition += " AND " + compared(columns, names, bound(*range.up_to), true);
   }
   return condition;
 }
@@ -161,15 +161,20 @@ std::optional<Pass::Range> Pass::next_range(pg::Connection& connection) {
        parts_.table->source.key.value().columns) {
     const std::string name = parts_.table->target.select.alias() + "." +
                              quote_identifier(column.name);
-    texts.push_back(name + "::pg_catalog.text");
-    order.push_back(name);
+    texts.push_back(fmt::format("pg_catalog.format('%s', {})", name));
+    order.push_back(fmt::format("{} USING {}", name, column.less));
   }
   Range range{.after = at_, .up_to = std::nullopt};
+  // Under the script's settings the text of a key may be that of another one
+  // (extra_float_digits), or be read otherwise than it was meant (a time zone's
+  // abbreviation); ours can be read under all of them.
+  connection.exec(fmt::format("SAVEPOINT range; {}", kStreamsOutput));
   const pg::Result end = connection.exec(fmt::format(
       "SELECT {} FROM ONLY {} AS {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
       join(texts, ", "), parts_.table->target.source.quoted(),
       parts_.table->target.select.alias(), source_condition(range),
       join(order, ", "), rows_per_range_ - 1));
+  connection.exec("ROLLBACK TO SAVEPOINT range; RELEASE SAVEPOINT range");
   if (end.empty()) {
     all_given_ = true;
   } else {
@@ -300,10 +305,7 @@ std::vector<Pass::Suspect> Pass::read_keys(pg::Connection& connection,
                                            const std::vector<pg::Param>& places,
                                            bool of_source,
                                            const std::string& what) {
-  connection.exec(
-      "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres;"
-      "SET LOCAL timezone = 'UTC'; SET LOCAL bytea_output = hex;"
-      "SET LOCAL extra_float_digits = 3; SAVEPOINT as_source");
+  connection.exec(fmt::format("{}; SAVEPOINT as_source", kStreamsOutput));
   bool as_source = true;
   const auto read = [&] {
     return connection.exec(read_keys_query(of_source, as_source), places);

@@ -19,6 +19,12 @@ struct Fingerprint {
   // identities, options, comments. Somebody's change of those would be lost. A
   // line a part.
   std::vector<std::string> shape;
+  // Of enum types in the key: the buffer knows keys by them, so none of them
+  // may be renamed. New ones may come.
+  std::vector<std::string> key_labels;
+
+  // Whether the table is still what this says.
+  bool holds(const Fingerprint& now) const;
 
   bool operator==(const Fingerprint&) const = default;
 

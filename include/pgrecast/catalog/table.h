@@ -52,7 +52,11 @@ struct KeyColumn {
   // Of parameters: the column's, without modifiers and with domains resolved.
   // A domain's check may be NOT VALID, and keys that break it must be found.
   std::string type;
-  std::string equals;  // OPERATOR(pg_catalog.=), the key index's own
+  // The key index's own operators, as OPERATOR(pg_catalog.=).
+  std::string equals;
+  std::string less;
+  std::string less_equal;
+  std::string greater;
   KeyForm form = KeyForm::kRaw;
   // Equal values are equal bytes. Not so for numeric (1.0 and 1.00), citext,
   // nondeterministic collations and whatever is not known to be.

@@ -4,6 +4,7 @@
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/errors.h"
 
+#include "support/operator_class.h"
 #include "support/test_database.h"
 
 #include <gmock/gmock.h>
@@ -76,6 +77,83 @@ TEST_F(CatalogTest, KeyKnowsWhichTypesHaveOneForm) {
   EXPECT_EQ(key.columns[3].equals, "OPERATOR(public.=)");
   EXPECT_EQ(key.columns[3].type, "public.citext");
   EXPECT_EQ(key.columns[7].type, "bpchar");
+}
+
+constexpr const char* kTableOfThatClass =
+    "CREATE TABLE t (id text NOT NULL); CREATE UNIQUE INDEX i ON t (id "
+    "\"O p\".ci_ops); ALTER TABLE t REPLICA IDENTITY USING INDEX i";
+
+TEST_F(CatalogTest, KeyIsComparedByTheOperatorsOfItsIndex) {
+  superuser_session().exec(test::case_insensitive_operator_class(true));
+  session().exec(kTableOfThatClass);
+
+  const KeyColumn column = read().key.value().columns[0];
+
+  EXPECT_EQ(column.equals, "OPERATOR(\"O p\".=#)");
+  EXPECT_EQ(column.less, "OPERATOR(\"O p\".<#)");
+  EXPECT_EQ(column.less_equal, "OPERATOR(\"O p\".<=#)");
+  EXPECT_EQ(column.greater, "OPERATOR(\"O p\".>#)");
+  EXPECT_FALSE(column.one_form) << "a and A are one key";
+}
+
+// No FULL JOIN by it is possible, which verification needs.
+TEST_F(CatalogTest, KeyWhoseEqualityCannotBeJoinedByIsNone) {
+  superuser_session().exec(test::case_insensitive_operator_class(false));
+  session().exec(kTableOfThatClass);
+
+  const Table table = read();
+
+  EXPECT_FALSE(table.key.has_value());
+  EXPECT_THAT(table.key_problem, testing::HasSubstr("neither merge nor hash"));
+}
+
+TEST_F(CatalogTest, KeyOfUnsteadyTextIsNone) {
+  for (const char* type : {"money", "regclass", "regrole", "regtype"}) {
+    session().exec(
+        fmt::format("DROP TABLE IF EXISTS t; CREATE TABLE t (a int, b {}, "
+                    "PRIMARY KEY (a, b))",
+                    type));
+    const Table table = read();
+    EXPECT_FALSE(table.key.has_value()) << type;
+    EXPECT_THAT(table.key_problem,
+                testing::HasSubstr(std::string("column b "
+                                               "is of type ") +
+                                   type));
+  }
+}
+
+// A label's old name means nothing any more, or another label: dirty keys were
+// noted by it.
+TEST_F(CatalogTest, FingerprintTellsWhereALabelOfTheKeyIsRenamed) {
+  session().exec(
+      "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TYPE other AS ENUM ('a');"
+      "CREATE DOMAIN d AS e; CREATE TABLE t (id int, k d[], v other, PRIMARY "
+      "KEY (id, k))");
+  const Oid oid = read().oid;
+  const Fingerprint known = read_fingerprint(connection_, oid, "p");
+  const auto holds = [&] {
+    const bool by_server =
+        connection_.exec(fingerprint_check(known, oid, "p")).boolean(0, 0);
+    EXPECT_EQ(known.holds(read_fingerprint(connection_, oid, "p")), by_server);
+    return by_server;
+  };
+  EXPECT_EQ(known.key_labels.size(), 2U);
+  EXPECT_EQ(Fingerprint::from_json(known.to_json()), known);
+
+  session().exec("ALTER TYPE e ADD VALUE 'c' BEFORE 'a'");
+  session().exec("ALTER TYPE other RENAME VALUE 'a' TO 'z'");
+  EXPECT_TRUE(holds());
+
+  session().exec("ALTER TYPE e RENAME VALUE 'b' TO 'B'");
+  EXPECT_FALSE(holds());
+  EXPECT_THAT(known.shape_difference(read_fingerprint(connection_, oid, "p")),
+              testing::HasSubstr("e b, now renamed"));
+  session().exec("ALTER TYPE e RENAME VALUE 'B' TO 'b'");
+  EXPECT_TRUE(holds());
+  session().exec(
+      "ALTER TYPE e RENAME VALUE 'a' TO 'x'; ALTER TYPE e RENAME VALUE 'b' TO "
+      "'a'; ALTER TYPE e RENAME VALUE 'x' TO 'b'");
+  EXPECT_FALSE(holds()) << "exchanged";
 }
 
 TEST_F(CatalogTest, FingerprintTellsEveryChangeThatIsNotInTheStream) {

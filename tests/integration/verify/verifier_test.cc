@@ -1,6 +1,7 @@
 #include "pgrecast/verify/verifier.h"
 
 #include "integration/refresh/shadow_fixture.h"
+#include "support/operator_class.h"
 
 #include <gmock/gmock.h>
 
@@ -128,6 +129,82 @@ TEST_F(PassTest, DirtyKeysAreNoDifference) {
 
   rounds(3).loose(*data_, false);
   expect_in_step();
+}
+
+// The end of a range was printed as the script's settings say: all of these
+// keys as 1, so that the next one began where it had.
+TEST_F(PassTest, RangesEndAtAKeyWhateverTheSettingsAre) {
+  superuser_session().exec(
+      fmt::format("ALTER ROLE \"{}\" SET extra_float_digits = -15; ALTER ROLE "
+                  "\"{}\" SET datestyle = 'SQL, DMY'",
+                  database().role(), database().role()));
+  begin_complete(
+      "CREATE TABLE items (f float8, t timestamptz, v int, PRIMARY KEY (f, t));"
+      "INSERT INTO items SELECT 1 + x * 1e-12::float8, timestamptz "
+      "'2026-01-02 UTC' + x * interval '1 day', x FROM generate_series(1, "
+      "12000) AS x",
+      "ALTER TABLE items ALTER v TYPE bigint");
+
+  Pass one(parts());
+  verify_next(one);
+  EXPECT_EQ(one.rows(), 5000U) << "what a first range holds";
+  while (verify_next(one)) {
+  }
+
+  EXPECT_EQ(one.rows(), 12000U);
+  EXPECT_EQ(one.difference_count(), 0U);
+}
+
+// Ranges in the order of another operator class than the type's default one.
+TEST_F(PassTest, RangesFollowTheOrderOfTheKeysIndex) {
+  superuser_session().exec(R"sql(
+CREATE SCHEMA ops; GRANT USAGE ON SCHEMA ops TO PUBLIC;
+CREATE FUNCTION ops.cmp(a int, b int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT btint4cmp(b, a) $$;
+CREATE OPERATOR CLASS ops.down FOR TYPE int USING btree AS OPERATOR 1 > , OPERATOR 2 >= ,
+  OPERATOR 3 = , OPERATOR 4 <= , OPERATOR 5 < , FUNCTION 1 ops.cmp(int, int))sql");
+  begin_complete(
+      "CREATE TABLE items (id int NOT NULL, name text NOT NULL, v int);"
+      "INSERT INTO items SELECT x, 'n' || x, x FROM generate_series(1, 12000) "
+      "AS x; CREATE UNIQUE INDEX k ON items (name text_pattern_ops, id "
+      "ops.down); ALTER TABLE items REPLICA IDENTITY USING INDEX k",
+      "ALTER TABLE items ALTER v TYPE bigint");
+  Session other = session();
+  other.exec("DELETE FROM " + shadow() + " WHERE id IN (1, 6000)");
+  other.exec("INSERT INTO " + shadow() + " VALUES (-1, 'zz', 1), (0, '', 1)");
+
+  EXPECT_EQ(pass(), (Texts{"missing n1 1", "missing n6000 6000", "surplus  0",
+                           "surplus zz -1"}));
+
+  EXPECT_GT(ranges_, 1);
+  rounds().exact(*data_);
+  expect_in_step();
+  EXPECT_EQ(pass(), Texts{});
+}
+
+TEST_F(PassTest, KeysAreComparedByTheOperatorsOfTheirIndex) {
+  superuser_session().exec(test::case_insensitive_operator_class(true));
+  begin_complete(
+      "CREATE TABLE items (name text NOT NULL, v int); INSERT INTO items "
+      "SELECT "
+      "'n' || x, x FROM generate_series(1, 12000) AS x; CREATE UNIQUE INDEX k "
+      "ON items (name \"O p\".ci_ops); ALTER TABLE items REPLICA IDENTITY "
+      "USING "
+      "INDEX k",
+      "ALTER TABLE items ALTER v TYPE bigint");
+  session().exec(
+      "UPDATE items SET name = upper(name) WHERE v % 100 = 0; DELETE FROM "
+      "items "
+      "WHERE v = 7; INSERT INTO items VALUES ('N7', 7)");
+  Session other = session();
+  other.exec("DELETE FROM " + shadow() + " WHERE v IN (1, 6000)");
+
+  EXPECT_EQ(pass(), (Texts{"missing n1"}));
+
+  rounds(10).loose(*data_, false);
+  rounds().exact(*data_);
+  expect_in_step();
+  EXPECT_EQ(pass(), Texts{});
+  EXPECT_GT(ranges_, 1);
 }
 
 TEST_F(PassTest, EmptyTables) {

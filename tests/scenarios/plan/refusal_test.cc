@@ -94,6 +94,18 @@ const std::vector<Case>& cases() {
        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY "
        "NOTHING",
        kAdd, "its replica identity is NOTHING"},
+      {"MoneyKey", "CREATE TABLE t (id money PRIMARY KEY)", kAdd,
+       "whose text depends on settings and names"},
+      {"KeyOfATwiceHiddenRegclass",
+       "CREATE DOMAIN d AS regclass; CREATE TYPE c AS (n int, names d[]); "
+       "CREATE TABLE t (id c PRIMARY KEY)",
+       kAdd, "whose text depends on settings and names"},
+      {"KeyIndexOfAnotherCollation",
+       "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', "
+       "deterministic = false); CREATE TABLE t (id text COLLATE ci NOT NULL); "
+       "CREATE UNIQUE INDEX i ON t (id COLLATE \"C\"); ALTER TABLE t REPLICA "
+       "IDENTITY USING INDEX i",
+       kAdd, "has another collation than its column"},
       {"Unlogged", "CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", kAdd,
        "is unlogged: its changes are not in the WAL"},
       {"Foreign", "", kAdd, "is a foreign table",
