@@ -12,6 +12,7 @@
 #include "pgrecast/plan/try_readers.h"
 
 #include "foreign_keys.h"
+#include "hidden.h"
 #include "script_settings.h"
 #include "sequences.h"
 
@@ -113,6 +114,7 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
         continue;
       }
       connection.exec("CREATE SCHEMA " + pg::quote_identifier(schema));
+      close_schema(connection, schema);
       plan.schemas.push_back(schema);
     }
     create_clone(connection, table.source, table.shadow);
@@ -165,6 +167,7 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
   if (refusals.empty()) append(refusals, try_readers(connection, tried));
   for (const TriedTable& table : tried) {
     strip_indexes(connection, table.shape.target, table.shadow);
+    hide_rows(connection, table.shape.source, table.shadow);
   }
   if (!refusals.empty()) throw Refused(std::move(refusals));
 }
