@@ -29,7 +29,8 @@ class Statements {
     return delete_keys_in_blocks_[heap];
   }
 
-  // Puts in the keys' rows as the source has them, by its key index. Of a key
+  // Puts in the keys' rows as the source has them, by its key index; sorted by
+  // the server, where the buffer cannot keep keys in its order. Of a key
   // that has several forms, only the rows that the shadow lacks, which its own
   // key index tells: an earlier batch may have had another form. The keys' rows
   // must have been deleted before.

@@ -73,6 +73,32 @@ TEST_F(RoundsTest, ExactRoundMakesTheShadowTheSourceWithManyBatches) {
   EXPECT_EQ(rounds(3).exact(*data_).keys, 0U);
 }
 
+// The buffer keeps texts in the order of their bytes.
+TEST_F(RoundsTest, PutsTextsInTheOrderOfTheKeysIndex) {
+  superuser_session().exec(
+      "CREATE COLLATION german (provider = icu, locale = 'de')");
+  begin(
+      "CREATE TABLE items (n varchar(40) COLLATE german, id int, v int, "
+      "PRIMARY "
+      "KEY (n, id))",
+      "ALTER TABLE items ALTER n TYPE text COLLATE german, ALTER v TYPE "
+      "bigint");
+  build_indexes();
+  session().exec(
+      "INSERT INTO items SELECT CASE x % 3 WHEN 0 THEN 'ä' WHEN 1 THEN 'B' "
+      "ELSE "
+      "'z' END || md5(x::text), x, x FROM generate_series(1, 1000) AS x");
+
+  rounds().exact(*data_);
+
+  expect_in_step();
+  EXPECT_EQ(session().query_value(
+                "SELECT count(*) || ' ' || count(*) FILTER (WHERE before > n) "
+                "FROM (SELECT n, lag(n) OVER (ORDER BY ctid) AS before FROM " +
+                shadow() + ") AS placed"),
+            "1000 0");
+}
+
 constexpr const char* kUnique = R"sql(
 CREATE TABLE items (id int PRIMARY KEY, u int UNIQUE);
 INSERT INTO items SELECT x, x FROM generate_series(1, 100) AS x)sql";
