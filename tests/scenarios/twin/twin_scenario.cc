@@ -86,6 +86,9 @@ void TwinScenario::run() {
       "{} times\n",
       statistics.text(), kills_, server_restarts_, failed_cutovers_);
   EXPECT_TRUE(statistics.clean()) << statistics.text();
+  if (options_.load.prepared_transactions) {
+    EXPECT_GT(statistics.prepared, 0);
+  }
   Session owner = database_.session();
   expect_same_as_twin(owner);
   EXPECT_EQ(command("finish"), kDone);
@@ -184,6 +187,12 @@ void TwinScenario::cut_over_when_ready(Program& program, TwinLoad& load) {
     EXPECT_TRUE(load.run_large(Deadline::in(kScenarioPatience)))
         << load.statistics().text();
     program.wait_for_output("round done.*kind=loose",
+                            Deadline::in(kScenarioPatience));
+  }
+  if (options_.load.truncates) {
+    EXPECT_TRUE(load.truncate(Deadline::in(kScenarioPatience)))
+        << load.statistics().text();
+    program.wait_for_output("source was rewritten by somebody",
                             Deadline::in(kScenarioPatience));
   }
   EXPECT_TRUE(load.wait_for_commits(options_.commits_when_ready,

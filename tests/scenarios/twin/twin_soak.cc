@@ -26,8 +26,11 @@ TEST(TwinSoak, WhateverHappensTheTableIsWhatItsScriptSays) {
   options.server_restarts =
       options.schema.seed % 3 == 0 ? random.between(1, 3) : 0;
   options.cutover_may_fail = true;
+  options.load.prepared_transactions = random.chance(30);
+  options.load.truncates = random.chance(20);
 
-  PgCluster cluster;  // of its own: it is killed and reconfigured
+  // Of its own: it is killed and reconfigured.
+  PgCluster cluster(PgCluster::Settings{{"max_prepared_transactions", "50"}});
   Database database(cluster);
   std::optional<StandbyStalls> standby;
   std::optional<DecoderLag> lag;

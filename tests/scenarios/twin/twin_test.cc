@@ -96,5 +96,39 @@ TEST_F(Twin, KilledAndRunAgainLosesNothing) {
   run(options);
 }
 
+// A server of its own: one that is killed, or allows prepared transactions.
+void run_on(PgCluster& server, const TwinScenarioOptions& options) {
+  Database database(server);
+  TwinScenario(database, options).run();
+}
+
+TEST(TwinOnItsOwnServer, TruncatesAndPreparedTransactionsLoseNothing) {
+  PgCluster server(PgCluster::Settings{{"max_prepared_transactions", "30"}});
+  TwinScenarioOptions options;
+  options.schema.seed = twin_seed(7);
+  options.schema.identity = Identity::kPrimaryKey;
+  options.rows = 60'000;
+  options.load.prepared_transactions = true;
+  options.load.truncates = true;
+  options.commits_when_ready = 1'000;
+  options.cutover_may_fail = true;
+
+  run_on(server, options);
+}
+
+TEST(TwinOnItsOwnServer, RestartedWithPreparedTransactionsItLosesNothing) {
+  PgCluster server(PgCluster::Settings{{"max_prepared_transactions", "30"}});
+  TwinScenarioOptions options;
+  options.schema.seed = twin_seed(8);
+  options.rows = 30'000;
+  options.load.large_transactions = 1;
+  options.load.prepared_transactions = true;
+  options.kills = 1;
+  options.server_restarts = 3;
+  options.cutover_may_fail = true;
+
+  run_on(server, options);
+}
+
 }  // namespace
 }  // namespace pgrecast::test

@@ -21,6 +21,7 @@ constexpr int kLockOfU = 7718;
 constexpr int kFirstSpareId = kFirstPrivateId + 1'000;
 
 constexpr std::size_t kComplaintsMax = 10;
+constexpr int kTruncates = 2;
 // A server that starts refuses sessions for a while.
 constexpr milliseconds kReconnectPause{50};
 constexpr milliseconds kLookAgain{20};
@@ -125,9 +126,9 @@ std::string text(const std::vector<Outcome>& outcomes) {
 std::string LoadStatistics::text() const {
   std::string text = fmt::format(
       "{} commits ({} in the new shape), {} rollbacks, {} unique violations, "
-      "{} connections lost, {} divergences",
+      "{} connections lost, {} divergences, {} prepared, {} truncates",
       commits, commits_in_new_shape, rollbacks, unique_violations,
-      connections_lost, divergences);
+      connections_lost, divergences, prepared, truncates);
   for (const auto& [sqlstate, count] : errors) {
     text += fmt::format(", {} x {}", count, sqlstate);
   }
@@ -142,7 +143,7 @@ std::string LoadStatistics::text() const {
 // One writer: its session, its random choices. Lives on its thread.
 class TwinWriter {
  public:
-  enum class Kind { kOrdinary, kLong, kLarge };
+  enum class Kind { kOrdinary, kLong, kLarge, kTruncate };
 
   TwinWriter(TwinLoad& load, Kind kind, int index)
       : load_(load),
@@ -170,6 +171,7 @@ class TwinWriter {
           ++large_done_ == options_.large_transactions) {
         return;
       }
+      if (kind_ == Kind::kTruncate && truncated_ == kTruncates) return;
     }
   }
 
@@ -189,6 +191,20 @@ class TwinWriter {
     }
     // A writer that hangs is a finding, not a test that never ends.
     run(conn(), "SET statement_timeout = '60s'");
+    if (options_.prepared_transactions) finish_prepared();
+  }
+
+  std::string gid() const { return fmt::format("twin writer {}", index_); }
+
+  // The connection may have been lost with a transaction prepared: whatever it
+  // did, it did to both tables.
+  void finish_prepared() {
+    const std::vector<Outcome> left =
+        run(conn(),
+            fmt::format("SELECT gid FROM pg_prepared_xacts WHERE gid = '{}'",
+                        gid()));
+    if (left.back().value.empty()) return;
+    expect_ok(run(conn(), fmt::format("COMMIT PREPARED '{}'", gid())));
   }
 
   void one_transaction(const std::stop_token& stop) {
@@ -201,6 +217,9 @@ class TwinWriter {
         break;
       case Kind::kLarge:
         large(stop);
+        break;
+      case Kind::kTruncate:
+        truncate(stop);
         break;
     }
   }
@@ -253,6 +272,24 @@ class TwinWriter {
     find_shape("LOCK TABLE " + schema_.table() + " IN ROW EXCLUSIVE MODE; ");
     perform({.statements = {schema_.add_to_group(1)}});
     end(true);
+  }
+
+  void truncate(const std::stop_token& stop) {
+    pause(stop, milliseconds(random_.between(100, 600)));
+    while (truncated_ > 0 && !load_.truncate_told_ && !stop.stop_requested()) {
+      pause(stop, kLookAgain);
+    }
+    if (stop.stop_requested()) return;
+    began_ = Clock::now();
+    expect_ok(run(conn(), fmt::format("BEGIN; SELECT pg_advisory_xact_lock({}, "
+                                      "0)",
+                                      kLockOfAll)));
+    find_shape("LOCK TABLE " + schema_.table() + " IN ACCESS EXCLUSIVE MODE; ");
+    expect_ok(run(
+        conn(), fmt::format("TRUNCATE {}, {}", schema_.table(),
+                            new_shape_ ? schema_.new_twin() : schema_.twin())));
+    end(true);
+    ++truncated_;
   }
 
   // Chooses `count` ids, and locks them and whatever unique values go with
@@ -352,9 +389,14 @@ class TwinWriter {
   }
 
   void end(bool commit) {
-    const std::vector<Outcome> outcomes =
-        run(conn(), commit ? "COMMIT" : "ROLLBACK");
-    expect_ok(outcomes);
+    std::string end = commit ? "COMMIT" : "ROLLBACK";
+    const bool prepared = options_.prepared_transactions && random_.chance(20);
+    if (prepared) {
+      expect_ok(run(conn(), fmt::format("PREPARE TRANSACTION '{}'", gid())));
+      pause({}, milliseconds(random_.below(40)));
+      end += fmt::format(" PREPARED '{}'", gid());
+    }
+    expect_ok(run(conn(), end));
     const auto latency =
         std::chrono::duration_cast<milliseconds>(Clock::now() - began_);
     const std::lock_guard lock(load_.statistics_mutex_);
@@ -362,6 +404,8 @@ class TwinWriter {
     (commit ? statistics.commits : statistics.rollbacks) += 1;
     if (commit && new_shape_) ++statistics.commits_in_new_shape;
     if (commit && kind_ == Kind::kLarge) ++statistics.large_commits;
+    if (commit && kind_ == Kind::kTruncate) ++statistics.truncates;
+    if (prepared) ++statistics.prepared;
     milliseconds& longest =
         statistics.latency_max[static_cast<std::size_t>(index_)];
     longest = std::max(longest, latency);
@@ -511,6 +555,7 @@ class TwinWriter {
   std::optional<Session> session_;
   bool first_ = true;
   int large_done_ = 0;
+  int truncated_ = 0;
 
   // Of the transaction that is open.
   Clock::time_point began_;
@@ -529,6 +574,7 @@ TwinLoad::TwinLoad(std::string dsn, const TwinSchema& schema,
                                       TwinWriter::Kind::kOrdinary);
   if (options.long_transactions) kinds.push_back(TwinWriter::Kind::kLong);
   if (options.large_transactions > 0) kinds.push_back(TwinWriter::Kind::kLarge);
+  if (options.truncates) kinds.push_back(TwinWriter::Kind::kTruncate);
   statistics_.latency_max.resize(kinds.size());
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     threads_.emplace_back([this, kind = kinds[i], index = static_cast<int>(i)](
@@ -574,6 +620,13 @@ bool TwinLoad::run_large(Deadline deadline) {
   return statistics_changed_.wait_until(lock, deadline.at(), [&] {
     return statistics_.large_commits >= options_.large_transactions;
   });
+}
+
+bool TwinLoad::truncate(Deadline deadline) {
+  truncate_told_ = true;
+  std::unique_lock lock(statistics_mutex_);
+  return statistics_changed_.wait_until(
+      lock, deadline.at(), [&] { return statistics_.truncates >= kTruncates; });
 }
 
 bool TwinLoad::wait_for_commits_in_new_shape(long count,

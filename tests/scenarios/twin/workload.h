@@ -29,6 +29,12 @@ struct LoadOptions {
   int large_transactions = 0;
   // Whether they wait for TwinLoad::begin_large().
   bool large_when_told = false;
+  // Whether one transaction in five is prepared first, and committed (or rolled
+  // back) a moment later. The server must allow prepared transactions.
+  bool prepared_transactions = false;
+  // Whether a writer of its own truncates the table: once soon after the start,
+  // and once more when TwinLoad::truncate() tells it to.
+  bool truncates = false;
   // A writer's pause between two transactions, at most.
   milliseconds think_time_max{0};
   // Whether the server may end sessions: then a writer connects again, and
@@ -41,6 +47,8 @@ struct LoadStatistics {
   long commits = 0;
   long commits_in_new_shape = 0;
   long large_commits = 0;
+  long prepared = 0;
+  long truncates = 0;
   long rollbacks = 0;          // by choice
   long unique_violations = 0;  // in savepoints, on the table and its twin alike
   long connections_lost = 0;
@@ -89,6 +97,9 @@ class TwinLoad {
   // Lets the large transactions begin, and returns when they are committed:
   // false at the deadline.
   bool run_large(Deadline deadline);
+  // Lets the table be truncated, and returns when that is committed: false at
+  // the deadline.
+  bool truncate(Deadline deadline);
   // As wait_for_commits(), of transactions on the table's new shape.
   bool wait_for_commits_in_new_shape(long count, Deadline deadline) const;
 
@@ -106,6 +117,7 @@ class TwinLoad {
   const LoadOptions options_;
   NewShape new_shape_;
   std::atomic<bool> large_begun_ = false;
+  std::atomic<bool> truncate_told_ = false;
   mutable std::mutex statistics_mutex_;
   mutable std::condition_variable statistics_changed_;
   LoadStatistics statistics_;          // guarded by statistics_mutex_
