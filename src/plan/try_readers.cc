@@ -5,6 +5,8 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 
+#include "definitions.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@ namespace pgrecast::plan {
 namespace {
 
 using catalog::DependentView;
+using catalog::QualifiedName;
 
 // The conditions of policies that mention a source, or are its own: of which
 // policy, on which relation, the condition. The relation's name is printed as
@@ -50,6 +53,8 @@ class Trial {
       return view.materialized || (!view.direct && !view.anew);
     });
     for (const DependentView& view : views_) add(schemas_, view.name.schema);
+    others_ = tables_with_rules(connection, sources_);
+    for (const QualifiedName& other : others_) add(schemas_, other.schema);
   }
 
   std::vector<Refusal> run() {
@@ -58,6 +63,8 @@ class Trial {
     const std::vector<std::string> definitions = view_definitions();
     const pg::Result conditions =
         connection_.exec(kConditions, {catalog::oid_array(sources_)});
+    const std::vector<Definition> others =
+        read_definitions(connection_, sources_, shadow_schemas_.front());
     std::vector<std::string> path = shadow_schemas_;
     path.insert(path.end(), schemas_.begin(), schemas_.end());
     set_path(path);
@@ -70,6 +77,16 @@ class Trial {
            fmt::format("pgrecast_condition_{}", row),
            fmt::format("SELECT FROM {} WHERE {}", conditions.text(row, 1),
                        conditions.text(row, 2)));
+    }
+    make_stand_ins();
+    // A function's body may go through a rule, which acts for the table's
+    // owner; where policies are an error, forced ones would be.
+    connection_.exec(
+        "SELECT pg_catalog.set_config('row_security', 'on', true)");
+    for (const Definition& other : others) {
+      if (is_on_the_live_one(other)) continue;
+      attempt(other.what, other.sql);
+      connection_.exec("ROLLBACK TO SAVEPOINT try_reader");
     }
     return std::move(refusals_);
   }
@@ -118,20 +135,58 @@ class Trial {
 
   void make(const std::string& what, const std::string& name,
             const std::string& query) {
+    attempt(what, fmt::format("CREATE VIEW {} AS {}", here(name), query));
+  }
+
+  std::string here(const std::string& name) const {
+    return pg::quote_qualified(shadow_schemas_.front(), name);
+  }
+
+  // For tables that have a rule which mentions a source.
+  void make_stand_ins() {
+    for (const QualifiedName& other : others_) {
+      connection_.exec(fmt::format("CREATE TABLE IF NOT EXISTS {} (LIKE {})",
+                                   here(other.name), other.quoted()));
+    }
+  }
+
+  // A name that hides what was to be found in our schemas.
+  bool is_on_the_live_one(const Definition& definition) {
+    if (definition.on.empty()) return false;
+    const pg::Result result = connection_.exec(
+        "SELECT n.nspname FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.oid = pg_catalog.to_regclass($1)::pg_catalog.oid",
+        {definition.on});
+    return result.empty() ||
+           std::ranges::find(shadow_schemas_, result.text(0, 0)) ==
+               shadow_schemas_.end();
+  }
+
+  void attempt(const std::string& what, const std::string& statement) {
     connection_.exec("SAVEPOINT try_reader");
     try {
-      connection_.exec(fmt::format(
-          "CREATE VIEW {} AS {}",
-          pg::quote_qualified(shadow_schemas_.front(), name), query));
+      connection_.exec(statement);
     } catch (const pg::SqlError& error) {
       connection_.exec("ROLLBACK TO SAVEPOINT try_reader");
       // Somebody's shadow or index has the name: the exchange will tell.
-      if (error.sqlstate() == pg::sqlstate::kDuplicateTable) return;
+      if (error.sqlstate() == pg::sqlstate::kDuplicateTable ||
+          error.sqlstate() == pg::sqlstate::kDuplicateObject) {
+        return;
+      }
       if (error.remedy() != Remedy::kFail) throw;
+      const bool rights =
+          error.sqlstate() == pg::sqlstate::kInsufficientPrivilege;
       refusals_.push_back(
-          {.what = fmt::format("{} does not work with the new shape: {}", what,
+          {.what = fmt::format("{} {}: {}", what,
+                               rights ? "must be made again, for which rights "
+                                        "are missing"
+                                      : "does not work with the new shape",
                                error.what()),
-           .remedy = "drop it, and create it again after the migration"});
+           .remedy = rights
+                         ? "grant them to the role, or drop it, and create it "
+                           "again after the migration"
+                         : "drop it, and create it again after the migration"});
     }
   }
 
@@ -140,6 +195,7 @@ class Trial {
   std::vector<catalog::Reshaped> shapes_;
   std::vector<catalog::Oid> sources_;
   std::vector<DependentView> views_;
+  std::vector<QualifiedName> others_;
   std::vector<std::string> shadow_schemas_;
   std::vector<std::string> schemas_;
   std::vector<Refusal> refusals_;

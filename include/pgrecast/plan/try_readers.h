@@ -15,10 +15,13 @@ struct TriedTable {
   catalog::Reshaped shape;
 };
 
-// What reads the sources, made once on the new shapes, so that the server says
-// now, and not in the exchange, what does not work with them: views and the
-// conditions of policies. A Refusal each, and one for each view that cannot be
-// created anew.
+// What reads the sources or hangs off them, made once on the new shapes, so
+// that the server says now, and not in the exchange, what does not work with
+// them or for which rights are missing: views, the conditions of policies,
+// triggers, rules, functions BEGIN ATOMIC, extended statistics, row filters. A
+// Refusal each, and one for each view that cannot be created anew. Where two
+// sources have one name, triggers and rules of the second are left to the
+// exchange.
 //
 // The server prints a definition with the schemas of sources and views as its
 // search_path, so that their names stand alone, and reads it again with the

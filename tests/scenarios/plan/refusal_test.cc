@@ -77,6 +77,8 @@ struct Case {
 };
 
 constexpr const char* kAdd = "ALTER TABLE t ADD COLUMN w integer";
+constexpr const char* kText = "ALTER TABLE t ALTER v TYPE text";
+constexpr const char* kNumbers = "CREATE TABLE t (id int PRIMARY KEY, v int)";
 constexpr const char* kTable = "CREATE TABLE t (id int PRIMARY KEY, v text)";
 
 // One for each reason that a table, a role or a script may give.
@@ -147,6 +149,70 @@ const std::vector<Case>& cases() {
        "CREATE PUBLICATION schema_wide FOR TABLES IN SCHEMA public"},
       {"OtherMigration", kTable, kAdd, "of another migration",
        "CREATE PUBLICATION pgrecast_other FOR TABLE t"},
+      {"ViewOfAnotherOwner", kTable, kAdd,
+       "must be re-created with the new table, and belongs to",
+       "CREATE VIEW theirs AS SELECT v FROM t"},
+      {"ViewOfAnotherOwnerThatIsMadeAnew", kNumbers, kText,
+       "must be created anew with the new table, and belongs to",
+       "CREATE VIEW ours AS SELECT v FROM t; CREATE VIEW theirs AS SELECT v "
+       "FROM ours; DO $$ BEGIN EXECUTE format('ALTER VIEW ours OWNER TO %s', "
+       "(SELECT relowner::regrole FROM pg_class WHERE oid = 't'::regclass)); "
+       "END $$"},
+      {"ReferencingTableOfAnotherOwner", kTable, kAdd,
+       "must be re-created with the new table, and belongs to",
+       "CREATE TABLE o (x int REFERENCES t)"},
+      {"FunctionOfAnotherOwner", kTable, kAdd,
+       "must be replaced with the new table, for which the rights do not "
+       "suffice",
+       "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT "
+       "count(*) FROM t; END"},
+      {"TriggersCondition",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION f() "
+       "RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE "
+       "TRIGGER tr AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.v > 5) EXECUTE "
+       "FUNCTION f()",
+       kText, "does not work with the new shape"},
+      {"Rule",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE RULE r AS ON DELETE "
+       "TO t WHERE OLD.v > 5 DO INSTEAD NOTHING",
+       kText, "does not work with the new shape"},
+      {"RuleElsewhere",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE o (x int); "
+       "CREATE RULE r AS ON INSERT TO o DO ALSO UPDATE t SET id = 0 WHERE v > "
+       "NEW.x",
+       kText, "does not work with the new shape"},
+      {"PolicysCondition",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE POLICY p ON t USING "
+       "(v > 5)",
+       kText, "does not work with the new shape"},
+      {"AtomicFunction",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION f() "
+       "RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(v) FROM t; END",
+       kText, "does not work with the new shape"},
+      {"AtomicFunctionsResult",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION f() "
+       "RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT max(v) FROM t; END",
+       kText, "does not work with the new shape"},
+      {"Statistics",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE STATISTICS st ON "
+       "id, v FROM t",
+       "ALTER TABLE t ALTER v TYPE json USING to_json(v)",
+       "does not work with the new shape"},
+      {"RowFilter",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE PUBLICATION p FOR "
+       "TABLE t WHERE (v > 5) WITH (publish = 'insert')",
+       kText, "does not work with the new shape"},
+      {"TriggersFunctionWithoutRights", kTable, kAdd,
+       "must be made again, for which rights are missing",
+       "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN "
+       "NEW; END'; CREATE TRIGGER tr AFTER UPDATE ON t EXECUTE FUNCTION f(); "
+       "REVOKE EXECUTE ON FUNCTION f FROM PUBLIC"},
+      {"LeakproofFunction", kTable, kAdd,
+       "must be made again, for which rights are missing",
+       "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql LEAKPROOF BEGIN ATOMIC "
+       "SELECT count(*) FROM t; END; DO $$ BEGIN EXECUTE format('ALTER "
+       "FUNCTION f OWNER TO %s', (SELECT relowner::regrole FROM pg_class WHERE "
+       "oid = 't'::regclass)); END $$"},
       {"ForcedRowSecurity",
        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL "
        "SECURITY, FORCE ROW LEVEL SECURITY",
@@ -230,6 +296,53 @@ TEST_F(PlanCommand, SaysWhatTheServerLacksBesideTheScriptsErrors) {
   EXPECT_NE(answer.text.find(":2:"), std::string::npos) << answer.text;
   expect_refusal(answer, "no replication connection");
   expect_refusal(answer, "the role may not see what other sessions do");
+}
+
+// It tries what hangs off the tables, on tables of its own: whoever writes to
+// the live ones, and to those whose rules mention them, stands in nobody's way.
+// Two tables of one name, as their definitions could mean the wrong one.
+TEST_F(PlanCommand, LocksNoLiveTableToTryWhatHangsOffIt) {
+  const char* const tables = R"sql(
+CREATE SCHEMA IF NOT EXISTS {0};
+CREATE TABLE {0}.t (id int PRIMARY KEY, v int);
+CREATE TABLE {0}.o (x int);
+CREATE FUNCTION {0}.f() RETURNS trigger LANGUAGE plpgsql
+  AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER tr AFTER UPDATE ON {0}.t FOR EACH ROW WHEN (NEW.v > 5)
+  EXECUTE FUNCTION {0}.f();
+CREATE RULE own AS ON DELETE TO {0}.t DO ALSO INSERT INTO {0}.o VALUES (OLD.v);
+CREATE RULE elsewhere AS ON INSERT TO {0}.o DO ALSO
+  UPDATE {0}.t SET v = 1 WHERE id = NEW.x;
+CREATE VIEW {0}.vw AS SELECT v FROM {0}.t;
+CREATE RULE of_view AS ON DELETE TO {0}.vw DO INSTEAD
+  DELETE FROM {0}.t WHERE v = OLD.v;
+CREATE STATISTICS {0}.st ON id, v FROM {0}.t;
+CREATE FUNCTION {0}.total() RETURNS bigint LANGUAGE sql
+  BEGIN ATOMIC SELECT sum(v) FROM {0}.t; END;
+CREATE PUBLICATION pub_{0} FOR TABLE {0}.t WHERE (id > 5))sql";
+  Session owner = session();
+  for (const char* schema : {"public", "b"}) {
+    owner.exec(fmt::format(fmt::runtime(tables), schema));
+  }
+  const std::string state =
+      "SELECT string_agg(xmin::text, ' ' ORDER BY oid) FROM (SELECT xmin, oid "
+      "FROM pg_trigger UNION ALL SELECT xmin, oid FROM pg_rewrite UNION ALL "
+      "SELECT xmin, oid FROM pg_proc UNION ALL SELECT xmin, oid FROM pg_class "
+      "WHERE relnamespace <> 'pg_toast'::regnamespace UNION ALL SELECT xmin, "
+      "oid FROM pg_publication) AS rows";
+  const std::string before = owner.query_value(state);
+  Session writer = session();
+  writer.exec(
+      "BEGIN; INSERT INTO public.t VALUES (1, 1); INSERT INTO b.t VALUES (1, "
+      "1); DELETE FROM public.t; INSERT INTO b.o VALUES (1)");
+
+  const Answer answer = plan(dsn(),
+                             "ALTER TABLE public.t ALTER v TYPE bigint;"
+                             "ALTER TABLE b.t ALTER v TYPE bigint");
+
+  EXPECT_EQ(answer.code, 0) << answer.text;
+  writer.exec("COMMIT");
+  EXPECT_EQ(owner.query_value(state), before);
 }
 
 TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
