@@ -461,6 +461,15 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
                         'pg_catalog.pg_publication_rel'::pg_catalog.regclass,
                         'pg_catalog.pg_statistic_ext'::pg_catalog.regclass))
   AND n.attname IS NULL
+  AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_statistic_ext s
+    JOIN pg_catalog.pg_namespace sn ON sn.oid = s.stxnamespace
+    JOIN ROWS FROM (pg_catalog.unnest($5::pg_catalog.text[]),
+                    pg_catalog.unnest($6::pg_catalog.text[]))
+      AS dropped(schema, name)
+      ON dropped.schema = sn.nspname AND dropped.name = s.stxname
+    WHERE d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass
+      AND s.oid = d.objid)
 ORDER BY 1, 2)sql";
 
 // A sequence whose column the new shape lacks stays with the old table, and is
@@ -555,10 +564,19 @@ std::vector<Refusal> dependents_on_dropped_columns(pg::Connection& connection,
     was.push_back(before);
     now.push_back(after);
   }
+  std::vector<std::string> schemas;
+  std::vector<std::string> names;
+  for (const QualifiedName& dropped : table.dropped_statistics) {
+    schemas.push_back(dropped.schema);
+    names.push_back(dropped.name);
+  }
   const std::vector<pg::Param> params = {table.source, table.target,
                                          pg::array_literal(was),
                                          pg::array_literal(now)};
-  const pg::Result columns = connection.exec(kColumnDependents, params);
+  std::vector<pg::Param> and_dropped = params;
+  and_dropped.emplace_back(pg::array_literal(schemas));
+  and_dropped.emplace_back(pg::array_literal(names));
+  const pg::Result columns = connection.exec(kColumnDependents, and_dropped);
   std::vector<Refusal> refusals;
   refusals.reserve(static_cast<std::size_t>(columns.rows()));
   for (int row = 0; row < columns.rows(); ++row) {

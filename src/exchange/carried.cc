@@ -343,10 +343,16 @@ void Reader::statistics(const ExchangeTable& table) {
     const std::string name(result.text(row, 1));
     const std::string qualified =
         pg::quote_qualified(result.text(row, 0), name);
-    on_source.insert(name);
     carried_.before.push_back(
         fmt::format("ALTER STATISTICS {} SET SCHEMA {}", qualified,
                     pg::quote_identifier(target.retired.schema)));
+    const catalog::QualifiedName full{
+        .schema = std::string(result.text(row, 0)), .name = name};
+    if (std::ranges::find(target.dropped_statistics, full) !=
+        target.dropped_statistics.end()) {
+      continue;
+    }
+    on_source.insert(name);
     if (on_shadow.contains(name)) {
       carried_.after.push_back(
           fmt::format("ALTER STATISTICS {} SET SCHEMA {}",

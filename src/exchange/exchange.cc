@@ -5,6 +5,7 @@
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
+#include "pgrecast/catalog/grants.h"
 #include "pgrecast/catalog/rename_columns.h"
 #include "pgrecast/exchange/printed.h"
 #include "pgrecast/pg/errors.h"
@@ -12,7 +13,6 @@
 #include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
-#include "grants.h"
 #include "holders.h"
 #include "inventory_query.h"
 #include "partitions.h"
@@ -27,7 +27,10 @@
 namespace pgrecast::exchange {
 namespace {
 
+using catalog::Grant;
+using catalog::grant_statements;
 using catalog::Oid;
+using catalog::read_grants;
 
 constexpr const char* kGuard = "pgrecast_guard";
 
@@ -51,6 +54,26 @@ std::optional<std::string> new_column(const ExchangeTable& table,
   return now;
 }
 
+// What the script grants and revokes, on top of what there is.
+void apply_script(const std::vector<plan::ScriptGrant>& changes,
+                  std::vector<Grant>& grants) {
+  for (const plan::ScriptGrant& change : changes) {
+    std::erase_if(grants, [&](const Grant& grant) {
+      return grant.column == change.column &&
+             grant.privilege == change.privilege &&
+             grant.grantee == change.grantee && grant.grantor == change.grantor;
+    });
+    if (!change.granted) continue;
+    grants.push_back({.column = change.column,
+                      .privilege = change.privilege,
+                      .grantee = change.grantee,
+                      .grantor = change.grantor,
+                      .grantable = change.grantable,
+                      .by_owner = true,
+                      .as_grantor = true});
+  }
+}
+
 // What is known of a table before the exchange.
 struct Before {
   Inventory source;
@@ -62,13 +85,15 @@ struct Before {
 class Proof {
  public:
   Proof(const ExchangeTable& table, const ExchangeOptions& options,
-        const Carried& carried, const Before& before, const Inventory& retired,
+        const Carried& carried, const Before& before,
+        const std::vector<Grant>& grants, const Inventory& retired,
         const Inventory& now)
       : table_(table),
         carried_(carried),
         own_publication_("publication " + options.own_publication),
         target_(*table.target),
         before_(before),
+        grants_(grants),
         retired_(retired),
         now_(now) {}
 
@@ -93,6 +118,8 @@ class Proof {
     for (const auto& [fact, value] : retired_) {
       if (fact.starts_with("grant ")) expect(fact, value);
     }
+    for (const plan::ScriptGrant& change : target_.grants) expect(change);
+    expect_new_statistics();
     for (const auto& [fact, value] : now_) {
       if (!expected_.contains(fact) && may_be_new(fact)) {
         expected_.emplace(fact, value);
@@ -106,12 +133,57 @@ class Proof {
     if (fact.starts_with("foreign key")) {
       return !target_.late_constraints.empty();
     }
-    return fact.starts_with("statistics ") ||
-           fact.starts_with("owned sequence ") || fact.starts_with("identity ");
+    return fact.starts_with("owned sequence ") || fact.starts_with("identity ");
+  }
+
+  // What the script grants and revokes wins over what the old table has, but
+  // for what somebody else has granted: of that, the list of what was wanted
+  // tells.
+  void expect(const plan::ScriptGrant& change) {
+    const std::string fact = fmt::format(
+        "grant {}{} to {}", change.privilege,
+        change.column.empty() ? "" : fmt::format(" ({})", change.column),
+        change.grantee.empty() ? "PUBLIC" : change.grantee);
+    expected_.erase(fact);
+    std::set<std::string> grantors;
+    for (const Grant& grant : grants_) {
+      if (grant.column != change.column || grant.grantee != change.grantee ||
+          grant.privilege != change.privilege) {
+        continue;
+      }
+      grantors.insert(grant.grantor +
+                      (grant.grantable ? " with grant option" : ""));
+    }
+    if (grantors.empty()) return;
+    expected_.emplace(fact, join({grantors.begin(), grantors.end()}, ", "));
+  }
+
+  static std::string statistics_fact(const std::string& schema,
+                                     const std::string& name) {
+    return fmt::format("statistics {}.{}", schema, name);
+  }
+
+  // On the shadow already: what the script makes.
+  void expect_new_statistics() {
+    const std::string head = statistics_fact(target_.shadow.schema, "");
+    for (const auto& [fact, value] : before_.shadow) {
+      if (!fact.starts_with(head)) continue;
+      expected_.emplace(
+          statistics_fact(target_.source.schema, fact.substr(head.size())),
+          value);
+    }
+  }
+
+  bool is_dropped_statistics(const std::string& fact) const {
+    return std::ranges::any_of(
+        target_.dropped_statistics, [&](const catalog::QualifiedName& name) {
+          return fact == statistics_fact(name.schema, name.name);
+        });
   }
 
   void expect(const std::string& fact, const std::string& value) {
     if (fact == own_publication_) return;  // stays with the old table
+    if (is_dropped_statistics(fact)) return;
     if (may_be_printed_otherwise(fact, value)) {
       expected_.emplace(fact, now_.at(fact));
       return;
@@ -220,16 +292,16 @@ class Proof {
         target_.late_constraints, [](const std::string& statement) {
           return !statement.starts_with("COMMENT ");
         });
+    auto comments = std::ssize(target_.late_constraints) - late;
     for (const auto& [fact, value] : now_) {
       if (late == 0) return;
       if (expected_.contains(fact) || !fact.starts_with(kConstraint)) continue;
       expected_.emplace(fact, value);
       --late;
-      const std::string comment = "comment on " + fact;
-      const auto was = before_.source.find(comment);
-      if (was != before_.source.end() && now_.contains(comment)) {
-        expected_.emplace(*was);
-      }
+      const auto comment = now_.find("comment on " + fact);
+      if (comment == now_.end() || comments == 0) continue;
+      expected_.emplace(*comment);
+      --comments;
     }
   }
 
@@ -261,6 +333,7 @@ class Proof {
   std::string own_publication_;
   const plan::TableTarget& target_;
   const Before& before_;
+  const std::vector<Grant>& grants_;  // that the new table shall have
   const Inventory& retired_;
   const Inventory& now_;
   Inventory expected_;
@@ -349,7 +422,8 @@ class Exchange {
   std::string current_role_;
   std::string state_;
   Carried carried_;
-  std::vector<Before> before_;  // as tables_
+  std::vector<Before> before_;              // as tables_
+  std::vector<std::vector<Grant>> wanted_;  // as tables_, of the new ones
   std::vector<std::string> grants_;
   std::vector<std::vector<Grant>> view_grants_;     // as carried_.views_anew
   std::vector<catalog::ColumnRenaming> renamings_;  // as tables_
@@ -670,6 +744,8 @@ void Exchange::read_grants_again() {
       }
       wanted.push_back(std::move(grant));
     }
+    apply_script(table.target->grants, wanted);
+    wanted_.push_back(wanted);
     auto statements =
         grant_statements({.relation = table.target->source.quoted(),
                           .sequence = false,
@@ -765,7 +841,8 @@ void Exchange::prove() {
     Inventory now = inventory(tables_[i].shadow_oid);
     now.merge(view_inventory(tables_[i].shadow_oid));
     const Inventory retired = inventory(tables_[i].source_oid);
-    auto found = Proof(tables_[i], options_, carried_, before_[i], retired, now)
+    auto found = Proof(tables_[i], options_, carried_, before_[i], wanted_[i],
+                       retired, now)
                      .differences();
     std::ranges::move(partition_differences(
                           *tables_[i].target, before_[i].partitions,

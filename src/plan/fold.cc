@@ -9,7 +9,9 @@
 #include "pgrecast/plan/partitions.h"
 
 #include "key_conversion.h"
+#include "script_grants.h"
 #include "script_settings.h"
+#include "script_statistics.h"
 #include "value_rules.h"
 
 #include <fmt/format.h>
@@ -51,6 +53,9 @@ struct Folding {
   // CREATE TABLE named its whole shape anew; its partitions by name.
   bool recreated = false;
   std::set<std::string> partitions;
+  ScriptGrants grants;
+  std::size_t first_grant = 0;  // where it stands
+  std::vector<catalog::QualifiedName> dropped_statistics;
 };
 
 std::string source_alias(const Folding& folding) {
@@ -132,10 +137,28 @@ class Folder {
              const script::SetVariable& body);
   void apply(const script::Statement& statement,
              const script::TransactionMark& body);
+  void apply(const script::Statement& statement,
+             const script::RenameConstraint& body);
+  void apply(const script::Statement& statement,
+             const script::AlterIndex& body);
+  void apply(const script::Statement& statement,
+             const script::CommentOnTable& body);
+  void apply(const script::Statement& statement,
+             const script::CommentOnObject& body);
+  void apply(const script::Statement& statement,
+             const script::ChangeGrants& body);
+  void apply(const script::Statement& statement,
+             const script::CreateStatistics& body);
+  void apply(const script::Statement& statement,
+             const script::DropStatistics& body);
 
   // The rows are made by one query, and so under one set of settings: every
   // statement that puts a computed value or a condition into it says so here.
   void computes_values(const script::Statement& statement);
+  Folding* owner_of(const script::ObjectName& index);
+  Folding* made_statistics(const script::ObjectName& name);
+  Folding* source_statistics(const script::ObjectName& name);
+  void finish_grants(Folding& folding, TableTarget& target);
   Folding& folding_of(const script::Statement& statement,
                       const script::TableName& name);
   void run_on_clone(const script::Statement& statement, Folding& folding);
@@ -155,8 +178,8 @@ class Folder {
   void check_expression(const Folding& folding,
                         const script::Expression& expression,
                         const std::optional<std::string>& alias);
-  void refuse_foreign_key(const Folding& folding,
-                          const script::Subcommand& subcommand);
+  void refuse_foreign_key(const Folding& folding, std::size_t offset,
+                          const std::string& name);
   std::string expression_text(const script::Expression& expression) const;
   void follow_names(const script::Statement& statement, Folding& folding);
   Folding* made_anew_by_script(const script::TableName& name);
@@ -385,18 +408,18 @@ void Folder::check_expression(const Folding& folding,
 
 // The clone has no foreign keys: IF EXISTS would drop nothing, without a word,
 // and the exchange carry the constraint over.
-void Folder::refuse_foreign_key(const Folding& folding,
-                                const script::Subcommand& subcommand) {
+void Folder::refuse_foreign_key(const Folding& folding, std::size_t offset,
+                                const std::string& name) {
   const pg::Result found = connection_->exec(
       "SELECT FROM pg_catalog.pg_constraint WHERE conname = $1"
       " AND conrelid = $2::pg_catalog.oid AND contype = 'f'",
-      {subcommand.name, folding.table->source.oid});
+      {name, folding.table->source.oid});
   if (found.empty()) return;
-  refuse(subcommand.span.begin,
+  refuse(offset,
          fmt::format("{} is a foreign key, which a migration carries over as "
                      "it is",
-                     subcommand.name),
-         "drop it before or after the migration: that needs no rewrite");
+                     name),
+         "change it before or after the migration: that needs no rewrite");
 }
 
 void Folder::apply(const script::Statement& statement,
@@ -409,7 +432,7 @@ void Folder::apply(const script::Statement& statement,
   }
   for (const script::Subcommand& subcommand : body.subcommands) {
     if (subcommand.kind == script::AlterKind::kDropConstraint) {
-      refuse_foreign_key(folding, subcommand);
+      refuse_foreign_key(folding, subcommand.span.begin, subcommand.name);
     }
   }
   run_on_clone(statement, folding);
@@ -667,21 +690,27 @@ void Folder::apply(const script::Statement& statement,
       fmt::format("index {} added", body.name.value_or("(unnamed)")));
 }
 
+// Whose clone has the index; nullptr: none.
+Folding* Folder::owner_of(const script::ObjectName& index) {
+  Folding* owner = nullptr;
+  for (Folding& folding : foldings_) {
+    if (index.schema && *index.schema != folding.table->source.name.schema) {
+      continue;
+    }
+    const pg::Result found = connection_->exec(
+        "SELECT FROM pg_catalog.pg_index i"
+        " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+        " WHERE i.indrelid = $1::pg_catalog.oid AND c.relname = $2",
+        {folding.shadow_oid, index.name});
+    if (!found.empty()) owner = &folding;
+  }
+  return owner;
+}
+
 void Folder::apply(const script::Statement& statement,
                    const script::DropIndex& body) {
-  for (const script::DroppedIndex& index : body.indexes) {
-    Folding* owner = nullptr;
-    for (Folding& folding : foldings_) {
-      if (index.schema && *index.schema != folding.table->source.name.schema) {
-        continue;
-      }
-      const pg::Result found = connection_->exec(
-          "SELECT FROM pg_catalog.pg_index i"
-          " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-          " WHERE i.indrelid = $1::pg_catalog.oid AND c.relname = $2",
-          {folding.shadow_oid, index.name});
-      if (!found.empty()) owner = &folding;
-    }
+  for (const script::ObjectName& index : body.indexes) {
+    Folding* const owner = owner_of(index);
     if (owner == nullptr) {
       if (body.if_exists) continue;
       refuse(index.span.begin,
@@ -694,6 +723,193 @@ void Folder::apply(const script::Statement& statement,
                                       owner->table->shadow.schema, index.name));
     owner->changes.push_back(fmt::format("index {} dropped", index.name));
   }
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::RenameConstraint& body) {
+  Folding& folding = folding_of(statement, body.table);
+  refuse_foreign_key(folding, statement.span.begin, body.from);
+  run_on_clone(statement, folding);
+  folding.changes.push_back(
+      fmt::format("constraint {} renamed to {}", body.from, body.to));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::AlterIndex& body) {
+  Folding* const owner = owner_of(body.index);
+  if (owner == nullptr) {
+    if (body.if_exists) return;
+    refuse(body.index.span.begin,
+           fmt::format("{} is no index of a table that this script changes",
+                       body.index.name),
+           "change it outside of the migration: that needs no rewrite");
+  }
+  run_script_sql(statement,
+                 script_->with_object_replaced(
+                     statement, pg::quote_qualified(owner->table->shadow.schema,
+                                                    body.index.name)));
+  owner->changes.push_back(
+      body.renamed_to ? fmt::format("index {} renamed to {}", body.index.name,
+                                    *body.renamed_to)
+                      : fmt::format("index {} altered", body.index.name));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CommentOnTable& body) {
+  Folding& folding = folding_of(statement, body.table);
+  using Part = script::CommentOnTable::Part;
+  if (body.part == Part::kConstraint) {
+    refuse_foreign_key(folding, statement.span.begin, body.name);
+  }
+  run_on_clone(statement, folding);
+  folding.changes.push_back(
+      body.part == Part::kTable
+          ? std::string("comment on the table")
+          : fmt::format("comment on {} {}",
+                        body.part == Part::kColumn ? "column" : "constraint",
+                        body.name));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CommentOnObject& body) {
+  const bool on_index = body.kind == script::CommentOnObject::Kind::kIndex;
+  Folding* const owner =
+      on_index ? owner_of(body.object) : made_statistics(body.object);
+  if (owner == nullptr) {
+    refuse(body.object.span.begin,
+           on_index
+               ? fmt::format("{} is no index of a table that this script "
+                             "changes",
+                             body.object.name)
+               : fmt::format("{} are no statistics that this script has made",
+                             body.object.name),
+           "comment on it outside of the migration: that needs no rewrite");
+  }
+  run_script_sql(statement,
+                 script_->with_object_replaced(
+                     statement, pg::quote_qualified(owner->table->shadow.schema,
+                                                    body.object.name)));
+  owner->changes.push_back(fmt::format(
+      "comment on {} {}", on_index ? "index" : "statistics", body.object.name));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::ChangeGrants& body) {
+  Folding& folding = folding_of(statement, body.table);
+  if (!folding.grants.begun()) {
+    folding.first_grant = statement.span.begin;
+    std::map<std::string, std::string> names;
+    for (const Column& column : folding.at_first) {
+      const Column* now = find_attnum(folding.columns, column.attnum);
+      if (now != nullptr) names[column.name] = now->name;
+    }
+    folding.grants.begin(*connection_, folding.table->source,
+                         folding.table->shadow, folding.shadow_oid, names);
+  }
+  run_on_clone(statement, folding);
+}
+
+void Folder::finish_grants(Folding& folding, TableTarget& target) {
+  if (!folding.grants.begun()) return;
+  if (folding.grants.clone_oid() != folding.shadow_oid) {
+    refuse(folding.first_grant,
+           "what is granted here is gone with the CREATE TABLE behind it",
+           "put it behind CREATE TABLE");
+  }
+  target.grants = folding.grants.finish(*connection_);
+  for (const ScriptGrant& change : target.grants) {
+    target.changes.push_back(in_words(change));
+  }
+}
+
+// Whose clone has statistics that the script made; nullptr: none.
+Folding* Folder::made_statistics(const script::ObjectName& name) {
+  for (Folding& folding : foldings_) {
+    if (name.schema && *name.schema != folding.table->source.name.schema) {
+      continue;
+    }
+    const script::ObjectName on_clone{.schema = folding.table->shadow.schema,
+                                      .name = name.name,
+                                      .span = name.span};
+    if (find_statistics(*connection_, folding.shadow_oid, on_clone, "")) {
+      return &folding;
+    }
+  }
+  return nullptr;
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::CreateStatistics& body) {
+  Folding& folding = folding_of(statement, body.table);
+  const catalog::QualifiedName name{
+      .schema = schema_of_new_statistics(*connection_, body.statistics,
+                                         settings_.now().at("search_path")),
+      .name = body.statistics.name};
+  const std::string& schema = folding.table->source.name.schema;
+  if (name.schema != schema) {
+    refuse(body.statistics.span.begin,
+           fmt::format("the statistics would be in schema {}, and their table "
+                       "is in {}",
+                       name.schema, schema),
+           fmt::format("write {}, and move them after the migration",
+                       pg::quote_qualified(schema, name.name)));
+  }
+  const bool dropped = std::ranges::find(folding.dropped_statistics, name) !=
+                       folding.dropped_statistics.end();
+  const bool made = made_statistics(body.statistics) != nullptr;
+  if (made || (!dropped && are_there(*connection_, name))) {
+    if (body.if_not_exists) return;
+    refuse(body.statistics.span.begin,
+           fmt::format("statistics {} are there already", name.display()),
+           "choose another name, or drop them in the script before");
+  }
+  run_script_sql(statement, script_->with_statistics_replaced(
+                                statement,
+                                pg::quote_qualified(
+                                    folding.table->shadow.schema, name.name),
+                                folding.table->shadow.quoted()));
+  folding.changes.push_back(fmt::format("statistics {} added", name.name));
+}
+
+void Folder::apply(const script::Statement& statement,
+                   const script::DropStatistics& body) {
+  for (const script::ObjectName& statistics : body.statistics) {
+    if (Folding* const made = made_statistics(statistics)) {
+      run_script_sql(
+          statement,
+          "DROP STATISTICS " +
+              pg::quote_qualified(made->table->shadow.schema, statistics.name));
+      made->changes.push_back(
+          fmt::format("statistics {} dropped", statistics.name));
+      continue;
+    }
+    Folding* const owner = source_statistics(statistics);
+    if (owner == nullptr && !body.if_exists) {
+      refuse(statistics.span.begin,
+             fmt::format("{} are no statistics of a table that this script "
+                         "changes",
+                         statistics.name),
+             "drop them outside of the migration: that needs no rewrite");
+    }
+    if (owner == nullptr) continue;
+    owner->changes.push_back(
+        fmt::format("statistics {} dropped", statistics.name));
+  }
+}
+
+// Whose source has them; from now on they count as dropped.
+Folding* Folder::source_statistics(const script::ObjectName& name) {
+  for (Folding& folding : foldings_) {
+    const auto found = find_statistics(*connection_, folding.table->source.oid,
+                                       name, settings_.now().at("search_path"));
+    auto& dropped = folding.dropped_statistics;
+    if (!found || std::ranges::find(dropped, *found) != dropped.end()) {
+      continue;
+    }
+    dropped.push_back(*found);
+    return &folding;
+  }
+  return nullptr;
 }
 
 // Comments of a table that is about to be made anew, less those on columns that
@@ -974,6 +1190,8 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   }
   target.select = SelectList(std::move(parts));
   target.partitions = read_partitions(*connection_, folding.shadow_oid);
+  target.dropped_statistics = folding.dropped_statistics;
+  finish_grants(folding, target);
   tell_dropped(folding, target);
   choose_indexes(folding, target);
   try_select(folding, target);

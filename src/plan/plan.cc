@@ -15,6 +15,7 @@
 #include "hidden.h"
 #include "script_settings.h"
 #include "sequences.h"
+#include "taken_names.h"
 
 #include <fmt/format.h>
 
@@ -152,13 +153,16 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
     std::ranges::move(
         narrow_sequences(connection, table.source, oid, plan.targets[i]),
         std::back_inserter(plan.warnings));
-    tried.push_back({.source = table.source.name,
-                     .shadow = table.shadow,
-                     .shape = {.source = table.source.oid,
-                               .target = oid,
-                               .renamed = plan.targets[i].renamed}});
+    tried.push_back(
+        {.source = table.source.name,
+         .shadow = table.shadow,
+         .shape = {.source = table.source.oid,
+                   .target = oid,
+                   .renamed = plan.targets[i].renamed,
+                   .dropped_statistics = plan.targets[i].dropped_statistics}});
     append(refusals, catalog::dependents_on_dropped_columns(
                          connection, tried.back().shape));
+    append(refusals, taken_names(connection, table.source, oid, plan.sources));
     if (is_partitioned(connection, oid)) {
       append(refusals, unfit_for_partitions(connection, table.source, oid));
       own_partitions(connection, plan.targets[i], oid);

@@ -40,6 +40,31 @@ ShadowIndex index_from(const nlohmann::json& json) {
   return index;
 }
 
+nlohmann::json json_of(const ScriptGrant& change) {
+  return {{"column", change.column},   {"privilege", change.privilege},
+          {"grantee", change.grantee}, {"grantor", change.grantor},
+          {"granted", change.granted}, {"grantable", change.grantable}};
+}
+
+ScriptGrant grant_from(const nlohmann::json& json) {
+  ScriptGrant change;
+  json.at("column").get_to(change.column);
+  json.at("privilege").get_to(change.privilege);
+  json.at("grantee").get_to(change.grantee);
+  json.at("grantor").get_to(change.grantor);
+  json.at("granted").get_to(change.granted);
+  json.at("grantable").get_to(change.grantable);
+  return change;
+}
+
+// `all`, each by json_of().
+template <typename Values>
+nlohmann::json array_of(const Values& all) {
+  nlohmann::json array = nlohmann::json::array();
+  for (const auto& value : all) array.push_back(json_of(value));
+  return array;
+}
+
 }  // namespace
 
 bool TableTarget::has_secondary_unique() const {
@@ -70,8 +95,6 @@ std::string TableTarget::whole_shadow() const {
 }
 
 std::string TableTarget::to_json() const {
-  nlohmann::json others = nlohmann::json::array();
-  for (const ShadowIndex& index : indexes) others.push_back(json_of(index));
   nlohmann::json parts = nlohmann::json::array();
   for (const Partition& partition : partitions) {
     parts.push_back({{"name", partition.name}, {"leaf", partition.leaf}});
@@ -84,10 +107,12 @@ std::string TableTarget::to_json() const {
                         {"shadow_key", shadow_key},
                         {"key_index", json_of(key_index)},
                         {"key_index_is_ours", key_index_is_ours},
-                        {"indexes", others},
+                        {"indexes", array_of(indexes)},
                         {"late_constraints", late_constraints},
                         {"partitions", parts},
                         {"renamed", renamed},
+                        {"grants", array_of(grants)},
+                        {"dropped_statistics", array_of(dropped_statistics)},
                         {"changes", changes}}
       .dump();
 }
@@ -114,6 +139,14 @@ TableTarget TableTarget::from_json(const std::string& json) {
     }
   }
   parsed.at("renamed").get_to(target.renamed);
+  if (parsed.contains("grants")) {
+    for (const auto& change : parsed.at("grants")) {
+      target.grants.push_back(grant_from(change));
+    }
+    for (const auto& name : parsed.at("dropped_statistics")) {
+      target.dropped_statistics.push_back(name_from(name));
+    }
+  }
   parsed.at("changes").get_to(target.changes);
   return target;
 }

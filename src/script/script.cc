@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/assert.h"
 
+#include "new_names.h"
 #include "postgres_parser.h"
 #include "statement_reader.h"
 #include "statements.h"
@@ -135,21 +136,6 @@ Span statement_span(const SourceText& source, const std::vector<Token>& tokens,
   return span.value_or(Span{begin, begin});
 }
 
-void rename(Tree& relation, const Tree& table) {
-  relation.erase("schemaname");
-  for (const char* name : {"schemaname", "relname"}) {
-    if (has(table, name)) relation[name] = field(table, name);
-  }
-}
-
-// The statement's tree on another table: what with_table_replaced() must give.
-Tree with_relation(Tree statement, const Tree& table) {
-  Tree& node = statement.begin().value();
-  rename(node["relation"], table);
-  node.erase("concurrent");
-  return statement;
-}
-
 bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -162,6 +148,44 @@ std::string spaced(const SourceText& source, Span span,
   const bool after = span.end < text.size() && !is_space(text[span.end]);
   return fmt::format("{}{}{}", before ? " " : "", replacement,
                      after ? " " : "");
+}
+
+// Of a statement that parsed before, and of a name that we have quoted: where
+// one of them is nothing, that is a bug of ours.
+[[noreturn]] void fail_names(const SourceText& source, std::size_t offset) {
+  fail(source, ScriptProblem::Kind::kRefused, offset,
+       "the names cannot be replaced by those of the shadow for certain",
+       "report it as a bug, with the script");
+}
+
+Tree tree_of(const SourceText& source, const Statement& statement) {
+  Tree tree = parse_single(std::string(source.slice(statement.span)));
+  if (tree.is_null()) fail_names(source, statement.span.begin);
+  return tree;
+}
+
+Tree tree_of_name(const SourceText& source, const Statement& statement,
+                  std::string_view name) {
+  Tree tree = parse_table_name(name);
+  if (tree.is_null()) fail_names(source, statement.span.begin);
+  return tree;
+}
+
+// Replacing the names must give what the statement is with them.
+void require_renamed(const SourceText& source, std::size_t offset,
+                     const std::string& result, const Tree& expected) {
+  const Tree actual = parse_single(result);
+  if (actual.is_null() || actual != expected) fail_names(source, offset);
+}
+
+const ObjectName& object_of(const Statement& statement) {
+  if (const auto* alter = std::get_if<AlterIndex>(&statement.body)) {
+    return alter->index;
+  }
+  if (const auto* comment = std::get_if<CommentOnObject>(&statement.body)) {
+    return comment->object;
+  }
+  return std::get<CreateStatistics>(statement.body).statistics;
 }
 
 }  // namespace
@@ -248,23 +272,10 @@ std::string Script::with_partition_replaced(const Statement& statement,
       statement.span,
       {{body.partition.span, spaced(source(), body.partition.span, partition)},
        {body.parent.span, spaced(source(), body.parent.span, parent)}});
-  const Tree named = parse_table_name(partition);
-  const Tree of = parse_table_name(parent);
-  Tree before = parse_single(std::string(slice(statement.span)));
-  const Tree after = parse_single(result);
-  bool certain = !named.is_null() && !of.is_null() && !before.is_null();
-  if (certain) {
-    Tree& node = before.begin().value();
-    rename(node["relation"], named);
-    rename(node["inhRelations"].at(0)["RangeVar"], of);
-    certain = before == after;
-  }
-  if (!certain) {
-    fail(source(), ScriptProblem::Kind::kRefused, statement.span.begin,
-         fmt::format("the names cannot be replaced by {} and {} for certain",
-                     partition, parent),
-         "report it as a bug, with the script");
-  }
+  require_renamed(source(), statement.span.begin, result,
+                  with_partition(tree_of(source(), statement),
+                                 tree_of_name(source(), statement, partition),
+                                 tree_of_name(source(), statement, parent)));
   return result;
 }
 
@@ -279,17 +290,37 @@ std::string Script::with_table_replaced(const Statement& statement,
     if (index->concurrently) replacements.push_back({*index->concurrently, ""});
   }
   std::string result = slice_with(statement.span, std::move(replacements));
+  require_renamed(source(), table->span.begin, result,
+                  with_table(tree_of(source(), statement),
+                             tree_of_name(source(), statement, replacement)));
+  return result;
+}
 
-  const Tree named = parse_table_name(replacement);
-  const Tree before = parse_single(std::string(slice(statement.span)));
-  const Tree after = parse_single(result);
-  if (named.is_null() || before.is_null() || after.is_null() ||
-      with_relation(before, named) != after) {
-    fail(source(), ScriptProblem::Kind::kRefused, table->span.begin,
-         fmt::format("the table's name cannot be replaced by {} for certain",
-                     replacement),
-         "report it as a bug, with the script");
-  }
+std::string Script::with_object_replaced(const Statement& statement,
+                                         std::string_view replacement) const {
+  const Span span = object_of(statement).span;
+  std::string result =
+      slice_with(statement.span, {{span, spaced(source(), span, replacement)}});
+  require_renamed(source(), span.begin, result,
+                  with_object(tree_of(source(), statement),
+                              tree_of_name(source(), statement, replacement)));
+  return result;
+}
+
+std::string Script::with_statistics_replaced(const Statement& statement,
+                                             std::string_view statistics,
+                                             std::string_view table) const {
+  const auto& body = std::get<CreateStatistics>(statement.body);
+  std::string result =
+      slice_with(statement.span,
+                 {{body.statistics.span,
+                   spaced(source(), body.statistics.span, statistics)},
+                  {body.table.span, spaced(source(), body.table.span, table)}});
+  require_renamed(
+      source(), statement.span.begin, result,
+      with_object(with_table(tree_of(source(), statement),
+                             tree_of_name(source(), statement, table)),
+                  tree_of_name(source(), statement, statistics)));
   return result;
 }
 

@@ -228,11 +228,44 @@ void StatementReader::prove_subcommand(Span slice, const Tree& command) const {
         "the subcommand");
 }
 
-void StatementReader::prove_index_name(Span slice, const Tree& object) const {
-  const Tree statement = parse_single(around("DROP INDEX ", slice, ""));
-  const Tree& objects = field(field(statement, "DropStmt"), "objects");
-  prove(slice, object, objects.size() == 1 ? objects[0] : Tree(nullptr),
-        "the name");
+void StatementReader::prove_name(Span slice,
+                                 const std::optional<std::string>& schema,
+                                 const std::string& name) const {
+  const Tree parsed = parse_table_name(source_.slice(slice));
+  const bool same = !parsed.is_null() &&
+                    text_field(parsed, "relname") == name &&
+                    has(parsed, "schemaname") == schema.has_value() &&
+                    text_field(parsed, "schemaname") == schema.value_or("") &&
+                    !has(parsed, "catalogname");
+  if (!same) refuse_uncertain(slice.begin, "the name");
+}
+
+ObjectName StatementReader::object_name(std::size_t begin,
+                                        std::vector<std::string> parts) const {
+  ObjectName object;
+  object.span = span_of(begin, behind_qualified_name(begin));
+  if (parts.empty() || parts.size() > 2) {
+    refuse(object.span.begin, "the name has three parts",
+           "leave the database's name out");
+  }
+  object.name = std::move(parts.back());
+  if (parts.size() == 2) object.schema = std::move(parts.front());
+  prove_name(object.span, object.schema, object.name);
+  return object;
+}
+
+TableName StatementReader::table_name(std::size_t begin, std::size_t end,
+                                      std::vector<std::string> parts) const {
+  TableName table;
+  table.span = span_of(begin, end);
+  if (parts.empty() || parts.size() > 2) {
+    refuse(table.span.begin, "the table's name has three parts",
+           "leave the database's name out");
+  }
+  table.name = std::move(parts.back());
+  if (parts.size() == 2) table.schema = std::move(parts.front());
+  prove_name(table.span, table.schema, table.name);
+  return table;
 }
 
 TableName StatementReader::table_name(const Tree& range_var) const {

@@ -8,6 +8,7 @@
 #include "tree.h"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,7 +73,6 @@ class StatementReader {
   void prove_collation(Span slice, const Tree& collation_name) const;
   void prove_table(Span slice, const Tree& range_var) const;
   void prove_subcommand(Span slice, const Tree& command) const;
-  void prove_index_name(Span slice, const Tree& object) const;
 
   // The same as a question.
   bool is_expression(Span slice, const Tree& expected) const;
@@ -80,12 +80,21 @@ class StatementReader {
   // The statement's table, proved.
   TableName table_name(const Tree& range_var) const;
 
+  // Names that the tree has as a list of parts, without a place: the tokens
+  // [begin, end) are those, proved.
+  TableName table_name(std::size_t begin, std::size_t end,
+                       std::vector<std::string> parts) const;
+  ObjectName object_name(std::size_t begin,
+                         std::vector<std::string> parts) const;
+
  private:
   template <typename Predicate>
   std::size_t find_if_at_depth_0(std::size_t from, std::size_t to,
                                  Predicate matches) const;
   void prove(Span slice, const Tree& expected, const Tree& actual,
              std::string_view what) const;
+  void prove_name(Span slice, const std::optional<std::string>& schema,
+                  const std::string& name) const;
   std::string around(std::string_view before, Span slice,
                      std::string_view after) const;
 

@@ -42,13 +42,17 @@ std::string statement_words(const StatementReader& reader) {
   return words;
 }
 
-[[noreturn]] void refuse_statement(const StatementReader& reader) {
+}  // namespace
+
+void refuse_statement(const StatementReader& reader) {
   reader.refuse(
       reader.span().begin,
       fmt::format("{} is not supported in a script", statement_words(reader)),
       "take it out of the script, and run it by hand before or after the "
       "migration");
 }
+
+namespace {
 
 // Refuses the statement if it has the clause, at the clause's place.
 void refuse_clause(const StatementReader& reader, const Tree& node,
@@ -182,70 +186,20 @@ Delete take_delete(const StatementReader& reader, const Tree& node) {
   return result;
 }
 
-CreateIndex take_create_index(const StatementReader& reader, const Tree& node) {
-  CreateIndex index;
-  index.table = reader.table_name(field(node, "relation"));
-  if (has(node, "idxname")) index.name = text_field(node, "idxname");
-  index.unique = flag_field(node, "unique");
-  index.if_not_exists = flag_field(node, "if_not_exists");
-  if (flag_field(node, "concurrent")) {
-    // CREATE [UNIQUE] INDEX CONCURRENTLY: before any name.
-    const std::size_t word =
-        reader.find_keyword(0, reader.end(), "concurrently");
-    index.concurrently = reader.span_of(word, word + 1);
-  }
-  return index;
-}
-
-// DROP INDEX [CONCURRENTLY] [IF EXISTS] name [, ...] [CASCADE | RESTRICT]
-DropIndex take_drop_index(const StatementReader& reader, const Tree& node) {
-  DropIndex drop;
-  drop.if_exists = flag_field(node, "missing_ok");
-  drop.concurrently = flag_field(node, "concurrent");
-  drop.cascade = text_field(node, "behavior") == "DROP_CASCADE";
-  std::size_t at = 2;
-  if (drop.concurrently) ++at;
-  if (drop.if_exists) at += 2;
-  for (const Tree& object : field(node, "objects")) {
-    const std::size_t behind = reader.behind_qualified_name(at);
-    DroppedIndex index;
-    index.span = reader.span_of(at, behind);
-    std::vector<std::string> parts =
-        string_list(field(field(object, "List"), "items"));
-    if (parts.size() > 2) {
-      reader.refuse(index.span.begin, "the index's name has three parts",
-                    "leave the database's name out");
-    }
-    reader.prove_index_name(index.span, object);
-    index.name = std::move(parts.back());
-    if (parts.size() == 2) index.schema = std::move(parts.front());
-    drop.indexes.push_back(std::move(index));
-    at = behind + 1;  // the comma
-  }
-  return drop;
-}
-
-StatementBody take_drop(const StatementReader& reader, const Tree& node) {
-  if (text_field(node, "removeType") != "OBJECT_INDEX") {
-    refuse_statement(reader);
-  }
-  return take_drop_index(reader, node);
-}
-
-RenameColumn take_rename(const StatementReader& reader, const Tree& node) {
+// ALTER TABLE t RENAME ..
+StatementBody take_rename_in_table(const StatementReader& reader,
+                                   const Tree& node) {
   const std::string what = text_field(node, "renameType");
-  const bool of_table = reader.is_keyword(1, "table");
-  if (!of_table) refuse_statement(reader);
   if (what == "OBJECT_TABLE") {
     reader.refuse(reader.span().begin,
                   "ALTER TABLE .. RENAME TO gives the table another name",
                   "rename it by hand after the migration");
   }
-  if (what != "OBJECT_COLUMN") {
-    reader.refuse(reader.span().begin,
-                  "ALTER TABLE .. RENAME CONSTRAINT is not supported in a "
-                  "script",
-                  "rename it by hand after the migration");
+  if (what == "OBJECT_TABCONSTRAINT") {
+    return RenameConstraint{.table = reader.table_name(field(node, "relation")),
+                            .if_exists = flag_field(node, "missing_ok"),
+                            .from = text_field(node, "subname"),
+                            .to = text_field(node, "newname")};
   }
   RenameColumn rename;
   rename.table = reader.table_name(field(node, "relation"));
@@ -253,6 +207,27 @@ RenameColumn take_rename(const StatementReader& reader, const Tree& node) {
   rename.from = text_field(node, "subname");
   rename.to = text_field(node, "newname");
   return rename;
+}
+
+StatementBody take_rename(const StatementReader& reader, const Tree& node) {
+  if (reader.is_keyword(1, "table")) return take_rename_in_table(reader, node);
+  const bool of_index = text_field(node, "renameType") == "OBJECT_INDEX";
+  if (!of_index) refuse_statement(reader);
+  return take_alter_index(reader, node);
+}
+
+StatementBody take_drop(const StatementReader& reader, const Tree& node) {
+  const std::string what = text_field(node, "removeType");
+  if (what == "OBJECT_INDEX") return take_drop_index(reader, node);
+  if (what == "OBJECT_STATISTIC_EXT") return take_drop_statistics(reader, node);
+  refuse_statement(reader);
+}
+
+StatementBody take_alter(const StatementReader& reader, const Tree& node) {
+  const std::string what = text_field(node, "objtype");
+  if (what == "OBJECT_TABLE") return take_alter_table(reader, node);
+  if (what == "OBJECT_INDEX") return take_alter_index(reader, node);
+  refuse_statement(reader);
 }
 
 // On the shadow, which stands in another schema, such a name finds nothing,
@@ -280,12 +255,7 @@ StatementBody classify(const StatementReader& reader, const Tree& statement) {
   const std::string name = statement.begin().key();
   const Tree& node = statement.begin().value();
   refuse_columns_with_schema(reader, node);
-  if (name == "AlterTableStmt") {
-    if (text_field(node, "objtype") != "OBJECT_TABLE") {
-      refuse_statement(reader);
-    }
-    return take_alter_table(reader, node);
-  }
+  if (name == "AlterTableStmt") return take_alter(reader, node);
   if (name == "RenameStmt") return take_rename(reader, node);
   if (name == "UpdateStmt") return take_update(reader, node);
   if (name == "DeleteStmt") return take_delete(reader, node);
@@ -294,6 +264,9 @@ StatementBody classify(const StatementReader& reader, const Tree& statement) {
   if (name == "DropStmt") return take_drop(reader, node);
   if (name == "VariableSetStmt") return take_set(reader, node);
   if (name == "TransactionStmt") return take_transaction(reader, node);
+  if (name == "CommentStmt") return take_comment(reader, node);
+  if (name == "GrantStmt") return take_grant(reader, node);
+  if (name == "CreateStatsStmt") return take_create_statistics(reader, node);
   if (name == "AlterObjectSchemaStmt" && reader.is_keyword(1, "table")) {
     reader.refuse(reader.span().begin,
                   "ALTER TABLE .. SET SCHEMA moves the table",

@@ -45,6 +45,7 @@ class FuzzScript {
 
   static void check(const Script& script, const Statement& statement) {
     expect(statement.span.begin < statement.span.end, "a statement has text");
+    check_object(script, statement);
     const TableName* table = table_of(statement);
     if (table == nullptr) return;
     expect_within(statement, table->span);
@@ -52,6 +53,27 @@ class FuzzScript {
       check_update(statement, *update);
     }
     check_replaced(replaced(script, statement), statement);
+  }
+
+  static void check_object(const Script& script, const Statement& statement) {
+    const ObjectName* object = nullptr;
+    if (const auto* alter = std::get_if<AlterIndex>(&statement.body)) {
+      object = &alter->index;
+    }
+    if (const auto* comment = std::get_if<CommentOnObject>(&statement.body)) {
+      object = &comment->object;
+    }
+    if (const auto* create = std::get_if<CreateStatistics>(&statement.body)) {
+      object = &create->statistics;
+    }
+    if (object == nullptr) return;
+    expect_within(statement, object->span);
+    try {
+      Script::parse(script.with_object_replaced(statement, "\"m\".\"s t\""),
+                    "again.sql");
+    } catch (const ScriptError&) {
+      throw std::logic_error("what was taken can have another name");
+    }
   }
 
   static void check_update(const Statement& statement, const Update& update) {

@@ -16,6 +16,8 @@ struct Reshaped {
   Oid target = 0;
   // Columns that the script renames: old name, new name.
   std::map<std::string, std::string> renamed = {};
+  // Statistics of the source that the script drops.
+  std::vector<QualifiedName> dropped_statistics = {};
 };
 
 // A view that reads sources, itself or through other views.

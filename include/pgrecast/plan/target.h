@@ -30,6 +30,20 @@ struct Partition {
   bool operator==(const Partition&) const = default;
 };
 
+// What the script's GRANTs and REVOKEs come to: one entry of the access control
+// list that shall be there at the end, or shall not. Everything else is as the
+// source has it at the exchange.
+struct ScriptGrant {
+  std::string column;  // as it is called at the end; empty: the whole table
+  std::string privilege;
+  std::string grantee;  // empty: PUBLIC
+  std::string grantor;
+  bool granted = false;    // else revoked
+  bool grantable = false;  // WITH GRANT OPTION
+
+  bool operator==(const ScriptGrant&) const = default;
+};
+
 // One table of a migration: what it shall become, and how.
 struct TableTarget {
   std::uint32_t ordinal = 0;  // also the change buffer's TableId
@@ -52,6 +66,9 @@ struct TableTarget {
   std::vector<Partition> partitions;
   // Source columns that the script renames: old name, new name.
   std::map<std::string, std::string> renamed;
+  std::vector<ScriptGrant> grants;
+  // Statistics of the source that the script drops: they stay behind.
+  std::vector<catalog::QualifiedName> dropped_statistics;
   // For people: what the script changes, a line each.
   std::vector<std::string> changes;
 

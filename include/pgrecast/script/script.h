@@ -45,13 +45,23 @@ class Script {
 
   // The statement's text, without semicolon, on another table: `replacement`
   // (SQL text: quoted where it must be) stands where the table was named, and
-  // CONCURRENTLY is left out. Not for DROP INDEX, which names no table.
+  // CONCURRENTLY is left out. Not for what names no table: see table_of().
   //
   // The result was parsed again and differs in nothing else. Throws ScriptError
   // where it would. (Expressions that are qualified with the table's name, as
   // in `t.col`, need a replacement with the same last part.)
   std::string with_table_replaced(const Statement& statement,
                                   std::string_view replacement) const;
+
+  // The same for the one index or statistics that the statement names: of an
+  // AlterIndex, a CommentOnObject, a CreateStatistics.
+  std::string with_object_replaced(const Statement& statement,
+                                   std::string_view replacement) const;
+
+  // Both at once, of a CreateStatistics.
+  std::string with_statistics_replaced(const Statement& statement,
+                                       std::string_view statistics,
+                                       std::string_view table) const;
 
   // The statement's text, of a CreatePartition, with both tables replaced in
   // the same way, and proved in the same way.

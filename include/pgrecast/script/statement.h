@@ -169,6 +169,14 @@ struct RenameColumn {
   std::string to;
 };
 
+// ALTER TABLE t RENAME CONSTRAINT a TO b
+struct RenameConstraint {
+  TableName table;
+  bool if_exists = false;
+  std::string from;
+  std::string to;
+};
+
 struct Assignment {
   std::string column;
   Expression expression;
@@ -199,14 +207,15 @@ struct CreateIndex {
   std::optional<Span> concurrently;
 };
 
-struct DroppedIndex {
+// What hangs on a table and is named by itself: an index, extended statistics.
+struct ObjectName {
   std::optional<std::string> schema;
   std::string name;
-  Span span;
+  Span span;  // schema.name as it stands
 };
 
 struct DropIndex {
-  std::vector<DroppedIndex> indexes;
+  std::vector<ObjectName> indexes;
   bool if_exists = false;
   bool concurrently = false;
   bool cascade = false;
@@ -241,10 +250,54 @@ struct TransactionMark {
   bool chain = false;  // COMMIT AND CHAIN
 };
 
+// ALTER INDEX i RENAME TO .., SET (..), RESET (..), SET TABLESPACE .., ALTER
+// COLUMN .. SET STATISTICS ..
+struct AlterIndex {
+  ObjectName index;
+  bool if_exists = false;
+  std::optional<std::string> renamed_to;
+};
+
+// COMMENT ON TABLE t, COLUMN t.c, CONSTRAINT c ON t
+struct CommentOnTable {
+  enum class Part { kTable, kColumn, kConstraint };
+
+  TableName table;
+  Part part = Part::kTable;
+  std::string name;  // of the column or constraint
+};
+
+// COMMENT ON INDEX i, STATISTICS s
+struct CommentOnObject {
+  enum class Kind { kIndex, kStatistics };
+
+  ObjectName object;
+  Kind kind = Kind::kIndex;
+};
+
+// GRANT or REVOKE, of one table, with its columns.
+struct ChangeGrants {
+  TableName table;
+};
+
+// CREATE STATISTICS s ON .. FROM t
+struct CreateStatistics {
+  TableName table;
+  ObjectName statistics;
+  bool if_not_exists = false;
+};
+
+struct DropStatistics {
+  std::vector<ObjectName> statistics;
+  bool if_exists = false;
+};
+
 using StatementBody =
     std::variant<AlterTable, RenameColumn, Update, Delete, CreateIndex,
                  DropIndex, CreateTable, CreatePartition, SetVariable,
-                 TransactionMark>;
+                 TransactionMark, RenameConstraint, AlterIndex, CommentOnTable,
+                 CommentOnObject, ChangeGrants, CreateStatistics,
+                 DropStatistics>;
 
 struct Statement {
   Span span;  // first to last token, without the semicolon
@@ -252,9 +305,9 @@ struct Statement {
   StatementBody body;
 };
 
-// The table that the statement is about; nullptr where it names none (DROP
-// INDEX, SET), and for partitions, whose parent may be one that only the script
-// makes.
+// The table that the statement is about; nullptr where it names none (SET), or
+// an index or statistics only, and for partitions, whose parent may be one that
+// only the script makes.
 const TableName* table_of(const Statement& statement);
 
 }  // namespace pgrecast::script

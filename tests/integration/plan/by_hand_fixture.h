@@ -221,6 +221,10 @@ CREATE DOMAIN public.short AS varchar(5) DEFAULT 'none' CHECK (VALUE <> 'bad'))s
     both(
         "SELECT reloptions, relreplident, relpersistence, obj_description(oid, "
         "'pg_class') FROM pg_class WHERE oid = @");
+    both("SELECT stxname, stxstattarget, " +
+         without_schema("pg_get_statisticsobjdef(oid)") +
+         ", obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext "
+         "WHERE stxrelid = @ ORDER BY stxname");
   }
 
   // ROW(..)::text shows what a value's own text hides: blanks at its end.

@@ -147,6 +147,33 @@ constexpr Case kCases[] = {
      "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD COLUMN k bigserial, ADD UNIQUE "
      "(id); ALTER TABLE t ADD PRIMARY KEY (k)"},
     {"WithoutAnyIndexOnTheKey", "ALTER TABLE t DROP CONSTRAINT t_pkey"},
+    {"Comments",
+     "COMMENT ON TABLE t IS 'the \"t\"''s'; ALTER TABLE t RENAME s TO \"S\"; "
+     "COMMENT ON COLUMN t.\"S\" IS $$a \\ 'b'$$; COMMENT ON COLUMN t.i IS 'i'; "
+     "COMMENT ON COLUMN t.i IS NULL; COMMENT ON CONSTRAINT t_pkey ON t IS 'k'; "
+     "ALTER TABLE t ADD CONSTRAINT c CHECK (i <> 3) NOT VALID; COMMENT ON "
+     "CONSTRAINT c ON t IS E'of\\nc'; CREATE INDEX ix ON t (v); COMMENT ON "
+     "INDEX "
+     "ix IS 'x'; COMMENT ON INDEX t_pkey IS 'y'"},
+    {"RenameConstraints",
+     "ALTER TABLE t RENAME CONSTRAINT t_pkey TO \"the key\"; ALTER TABLE t ADD "
+     "CONSTRAINT a CHECK (i <> 3) NOT VALID, ADD CONSTRAINT b UNIQUE (id, s); "
+     "ALTER TABLE t RENAME CONSTRAINT a TO c; ALTER TABLE t RENAME CONSTRAINT "
+     "b TO a; ALTER TABLE t RENAME CONSTRAINT \"the key\" TO b"},
+    {"AlterIndexes",
+     "CREATE INDEX one ON t (i); CREATE INDEX two ON t ((i + 1)); ALTER INDEX "
+     "one RENAME TO three; ALTER INDEX two RENAME TO one; ALTER INDEX t_pkey "
+     "RENAME TO \"K\"; ALTER INDEX one SET (fillfactor = 60); ALTER INDEX one "
+     "ALTER COLUMN 1 SET STATISTICS 7; ALTER INDEX IF EXISTS none RENAME TO x; "
+     "ALTER TABLE t CLUSTER ON one"},
+    {"Statistics",
+     "CREATE STATISTICS two (ndistinct, mcv) ON i, s FROM t; CREATE "
+     "STATISTICS IF NOT EXISTS \"A b\" ON (lower(s)), (t.i + 1) FROM t; ALTER "
+     "TABLE t RENAME s TO s2; CREATE STATISTICS gone ON i, v FROM t; ALTER "
+     "TABLE t DROP v; CREATE STATISTICS dropped ON i, b FROM t; DROP "
+     "STATISTICS dropped; COMMENT ON STATISTICS two IS 'of two'; CREATE "
+     "STATISTICS IF NOT EXISTS two ON i, n FROM t; ALTER TABLE t ALTER i TYPE "
+     "bigint USING i, DROP g"},
     {"ManyStatements",
      "ALTER TABLE t ADD w text DEFAULT 'w'; UPDATE t SET w = w || i WHERE i > "
      "1; ALTER TABLE t RENAME w TO w2; UPDATE t SET w2 = upper(w2), s = w2; "

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace pgrecast::exchange {
+namespace pgrecast::catalog {
 
 // One entry of an access control list, as aclexplode says it.
 struct Grant {
@@ -26,8 +26,7 @@ struct Grant {
 
 // Of a table with its columns, or of a sequence: also the entries that the
 // catalogs leave out as they are the default.
-std::vector<Grant> read_grants(pg::Connection& connection,
-                               catalog::Oid relation);
+std::vector<Grant> read_grants(pg::Connection& connection, Oid relation);
 
 struct GrantChange {
   std::string relation;        // quoted, as it is called when they run
@@ -40,4 +39,4 @@ struct GrantChange {
 // Statements that turn `present` into `wanted`; none where they agree.
 std::vector<std::string> grant_statements(const GrantChange& change);
 
-}  // namespace pgrecast::exchange
+}  // namespace pgrecast::catalog

@@ -1,4 +1,4 @@
-#include "grants.h"
+#include "pgrecast/catalog/grants.h"
 
 #include "pgrecast/pg/quote.h"
 
@@ -8,7 +8,7 @@
 #include <array>
 #include <set>
 
-namespace pgrecast::exchange {
+namespace pgrecast::catalog {
 namespace {
 
 constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE
@@ -125,8 +125,7 @@ class Statements {
 
 }  // namespace
 
-std::vector<Grant> read_grants(pg::Connection& connection,
-                               catalog::Oid relation) {
+std::vector<Grant> read_grants(pg::Connection& connection, Oid relation) {
   const bool by_option = connection.server_version() >= kHasSetOption;
   const pg::Result result = connection.exec(
       fmt::format(fmt::runtime(kGrants), by_option ? "'SET'" : "'MEMBER'"),
@@ -152,4 +151,4 @@ std::vector<std::string> grant_statements(const GrantChange& change) {
   return Statements(change).all();
 }
 
-}  // namespace pgrecast::exchange
+}  // namespace pgrecast::catalog

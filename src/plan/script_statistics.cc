@@ -1,0 +1,45 @@
+#include "script_statistics.h"
+
+namespace pgrecast::plan {
+
+std::optional<catalog::QualifiedName> find_statistics(
+    pg::Connection& connection, catalog::Oid table,
+    const script::ObjectName& name, const std::string& search_path) {
+  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                  {search_path});
+  const pg::Result found = connection.exec(
+      "SELECT n.nspname FROM pg_catalog.pg_statistic_ext s"
+      " JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace"
+      " WHERE s.stxrelid = $1::pg_catalog.oid AND s.stxname = $2"
+      "  AND CASE WHEN $3 = '' THEN pg_catalog.pg_statistics_obj_is_visible("
+      "s.oid) ELSE n.nspname = $3 END",
+      {table, name.name, name.schema.value_or("")});
+  connection.exec("SET LOCAL search_path = ''");
+  if (found.empty()) return std::nullopt;
+  return catalog::QualifiedName{.schema = std::string(found.text(0, 0)),
+                                .name = name.name};
+}
+
+std::string schema_of_new_statistics(pg::Connection& connection,
+                                     const script::ObjectName& name,
+                                     const std::string& search_path) {
+  if (name.schema) return *name.schema;
+  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                  {search_path});
+  const pg::Result schema =
+      connection.exec("SELECT COALESCE(pg_catalog.current_schema(), '')");
+  connection.exec("SET LOCAL search_path = ''");
+  return std::string(schema.text(0, 0));
+}
+
+bool are_there(pg::Connection& connection, const catalog::QualifiedName& name) {
+  return !connection
+              .exec(
+                  "SELECT FROM pg_catalog.pg_statistic_ext s"
+                  " JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace"
+                  " WHERE n.nspname = $1 AND s.stxname = $2",
+                  {name.schema, name.name})
+              .empty();
+}
+
+}  // namespace pgrecast::plan

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/script/statement.h"
+
+#include <optional>
+#include <string>
+
+// Extended statistics that a script names. `search_path` is the one under which
+// the script runs.
+namespace pgrecast::plan {
+
+// Of the table, as the name is understood there; their schema is their own.
+std::optional<catalog::QualifiedName> find_statistics(
+    pg::Connection& connection, catalog::Oid table,
+    const script::ObjectName& name, const std::string& search_path);
+
+// The schema into which the statement would put them by hand.
+std::string schema_of_new_statistics(pg::Connection& connection,
+                                     const script::ObjectName& name,
+                                     const std::string& search_path);
+
+// Whether there are any of that name.
+bool are_there(pg::Connection& connection, const catalog::QualifiedName& name);
+
+}  // namespace pgrecast::plan
