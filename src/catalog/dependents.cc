@@ -175,6 +175,13 @@ FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
 WHERE $1::pg_catalog.oid IN (i.inhrelid, i.inhparent)
 UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0),
+       'is invalid: CREATE INDEX CONCURRENTLY has failed, or is not done yet',
+       'DROP INDEX it, or REINDEX INDEX CONCURRENTLY'
+FROM pg_catalog.pg_index i
+WHERE i.indrelid = $1::pg_catalog.oid AND NOT i.indisvalid
+UNION ALL
 SELECT 'subscription ' || COALESCE(s.subname, r.srsubid::pg_catalog.text),
        'writes into the table',
        'remove the table from the subscription''s publication and refresh the '

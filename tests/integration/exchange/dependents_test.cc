@@ -191,6 +191,11 @@ INSTANTIATE_TEST_SUITE_P(
                   "PUBLIC",
                   "a grant on public.t to pg_signal_backend was passed on by "
                   "pg_monitor, who may not use schema public any more"},
+        Uncarried{"InvalidIndex",
+                  "SET allow_system_table_mods = on; CREATE INDEX half ON t "
+                  "(v); UPDATE pg_index SET indisvalid = false WHERE "
+                  "indexrelid = 'half'::regclass",
+                  "index public.half is invalid"},
         Uncarried{"GrantOnTheRowType", "GRANT USAGE ON TYPE t TO pg_monitor",
                   "type public.t has grants of its own"},
         Uncarried{"CommentOnTheRowType", "COMMENT ON TYPE t IS 'rows'",

@@ -55,6 +55,12 @@ class KitchenSinkTest : public Operation {
     superuser.exec(kitchen_sink(cluster().version(), roles_));
     superuser.exec("RESET ROLE");
     publish();
+    // It fires on our statements, and has no reason to mind.
+    superuser.exec(
+        "CREATE FUNCTION public.watch() RETURNS event_trigger LANGUAGE plpgsql "
+        "AS 'BEGIN PERFORM FROM pg_event_trigger_ddl_commands(); END'; CREATE "
+        "EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION "
+        "public.watch()");
     // Whatever is made from here on gets these; what is carried must not.
     for (const std::string& creator :
          {roles_.owner, fmt::format("\"{}\"", database().role())}) {
@@ -168,6 +174,12 @@ class KitchenSinkTest : public Operation {
                   "(TABLE sink EXCEPT ALL TABLE public.twin) a) + (SELECT "
                   "count(*) FROM (TABLE public.twin EXCEPT ALL TABLE sink) b)"),
               "0");
+    EXPECT_EQ(superuser_session().query_value(
+                  "SELECT count(*) > 10 FROM "
+                  "pg_stats WHERE tablename = 'the Sink' AND schemaname = "
+                  "'public'"),
+              "t")
+        << "the new table must be analyzed";
     command("finish", name);
     changed_ = dump_difference(was, catalogs());
     dump_changed_ = dump_difference(dumped, dump());

@@ -345,6 +345,23 @@ CREATE PUBLICATION pub_{0} FOR TABLE {0}.t WHERE (id > 5))sql";
   EXPECT_EQ(owner.query_value(state), before);
 }
 
+TEST_F(PlanCommand, WarnsOfEventTriggersThatFireOnOurStatements) {
+  session().exec(kTable);
+  superuser_session().exec(
+      "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS "
+      "'BEGIN "
+      "END'; CREATE EVENT TRIGGER watches ON ddl_command_end EXECUTE FUNCTION "
+      "watch()");
+
+  const Answer answer = plan(dsn(), kAdd);
+
+  EXPECT_EQ(answer.code, 0) << answer.text;
+  EXPECT_NE(answer.text.find("event trigger will fire on our statements"),
+            std::string::npos)
+      << answer.text;
+  EXPECT_NE(answer.text.find("watches"), std::string::npos) << answer.text;
+}
+
 TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
   session().exec(kTable);
   const std::string state =
