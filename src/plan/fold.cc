@@ -9,6 +9,7 @@
 #include "pgrecast/plan/partitions.h"
 
 #include "key_conversion.h"
+#include "new_shape.h"
 #include "script_grants.h"
 #include "script_settings.h"
 #include "script_statistics.h"
@@ -183,7 +184,9 @@ class Folder {
   std::string expression_text(const script::Expression& expression) const;
   void follow_names(const script::Statement& statement, Folding& folding);
   Folding* made_anew_by_script(const script::TableName& name);
-  void tell_dropped(const Folding& folding, TableTarget& target);
+  void check_named_columns(const script::Statement& statement,
+                           const Folding& folding,
+                           const std::vector<Column>& before);
   TableTarget finish(Folding& folding, std::uint32_t ordinal);
   void choose_indexes(Folding& folding, TableTarget& target);
   void try_select(Folding& folding, const TableTarget& target);
@@ -551,8 +554,9 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
     }
     const auto change =
         std::ranges::find(type_changes, old->name, &script::TypeChange::column);
-    const bool changed =
-        change != type_changes.end() || old->type != column.type;
+    const bool changed = change != type_changes.end() ||
+                         old->type != column.type ||
+                         old->collation != column.collation;
     if (!changed) {
       list.push_back(quote_identifier(old->name) + " AS " + name);
       continue;
@@ -567,9 +571,11 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
                                 : quote_identifier(old->name),
                             column) +
                    " AS " + name);
-    folding.changes.push_back(fmt::format("column {} from {} to {}{}",
-                                          column.name, old->type, column.type,
-                                          has_using ? ", by USING" : ""));
+    folding.changes.push_back(
+        old->type == column.type && old->collation != column.collation
+            ? fmt::format("column {} gets another collation", column.name)
+            : fmt::format("column {} from {} to {}{}", column.name, old->type,
+                          column.type, has_using ? ", by USING" : ""));
   }
   for (const Column& old : before) {
     if (find_attnum(folding.columns, old.attnum) != nullptr) continue;
@@ -912,20 +918,6 @@ Folding* Folder::source_statistics(const script::ObjectName& name) {
   return nullptr;
 }
 
-// Comments of a table that is about to be made anew, less those on columns that
-// it will not have: statements on $2, its quoted name, by column.
-constexpr const char* kColumnComments = R"sql(
-SELECT COALESCE(a.attname, ''),
-       CASE WHEN a.attname IS NULL
-         THEN pg_catalog.format('COMMENT ON TABLE %s IS %L', $2::pg_catalog.text, d.description)
-         ELSE pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', $2::pg_catalog.text, a.attname,
-                                d.description) END
-FROM pg_catalog.pg_description d
-LEFT JOIN pg_catalog.pg_attribute a
-  ON a.attrelid = d.objoid AND a.attnum = d.objsubid AND d.objsubid > 0
-WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
-  AND d.objoid = $1::pg_catalog.oid)sql";
-
 // The columns go on under their names: what is known by number follows.
 void Folder::follow_names(const script::Statement& statement,
                           Folding& folding) {
@@ -964,6 +956,34 @@ void Folder::follow_names(const script::Statement& statement,
   reshape(statement, folding, {});
 }
 
+// As by hand, where the rows would be put into the new table: what goes on
+// under its name must be assignable. And a sequence must go on, too.
+void Folder::check_named_columns(const script::Statement& statement,
+                                 const Folding& folding,
+                                 const std::vector<Column>& before) {
+  for (const Column& column : folding.columns) {
+    const auto old = std::ranges::find(before, column.name, &Column::name);
+    if (old == before.end() || column.generated) continue;
+    if (column.identity && !old->identity) {
+      refuse(statement.span.begin,
+             fmt::format("column {} would get a new sequence, which begins at "
+                         "1, beside the values that there are",
+                         column.name),
+             "write DEFAULT nextval(..) of the sequence that there is, or add "
+             "the identity by hand after the migration");
+    }
+    if (const auto problem = assignment_problem(
+            *connection_, folding.table->shadow, column.name, old->type)) {
+      refuse(statement.span.begin,
+             fmt::format("column {} cannot go on as {}: {}", column.name,
+                         column.type, *problem),
+             fmt::format("say before it how: ALTER TABLE .. ALTER COLUMN {} "
+                         "TYPE {} USING ..",
+                         quote_identifier(column.name), column.type));
+    }
+  }
+}
+
 void Folder::apply(const script::Statement& statement,
                    const script::CreateTable& body) {
   Folding& folding = folding_of(statement, body.table);
@@ -973,8 +993,8 @@ void Folder::apply(const script::Statement& statement,
            fmt::format("the script makes table {} twice", body.table.name),
            "leave one of the two out");
   }
-  const pg::Result comments =
-      connection_->exec(kColumnComments, {folding.shadow_oid, shadow});
+  const auto comments =
+      comments_by_column(*connection_, folding.shadow_oid, shadow);
   connection_->exec("DROP TABLE " + shadow);
   run_on_clone(statement, folding);
   folding.shadow_oid =
@@ -983,14 +1003,15 @@ void Folder::apply(const script::Statement& statement,
           .value();
   folding.recreated = true;
   folding.changes.emplace_back("the shape that CREATE TABLE names");
+  const std::vector<Column> before = folding.columns;
   follow_names(statement, folding);
-  for (int row = 0; row < comments.rows(); ++row) {
-    const std::string column(comments.text(row, 0));
+  check_named_columns(statement, folding, before);
+  for (const auto& [column, comment] : comments) {
     const bool there =
         column.empty() ||
         std::ranges::find(folding.columns, column, &Column::name) !=
             folding.columns.end();
-    if (there) connection_->exec(std::string(comments.text(row, 1)));
+    if (there) connection_->exec(comment);
   }
   own_table(*connection_, folding.table->source.owner, folding.table->shadow);
 }
@@ -1042,29 +1063,6 @@ void Folder::apply(const script::Statement& statement,
   folding->partitions.insert(body.partition.name);
   folding->changes.push_back(
       fmt::format("partition {} of {}", body.partition.name, body.parent.name));
-}
-
-// What a shape that was named anew leaves out without a word.
-void Folder::tell_dropped(const Folding& folding, TableTarget& target) {
-  if (!folding.recreated) return;
-  const pg::Result gone = connection_->exec(
-      R"sql(
-SELECT 'index ' || c.relname || ' dropped'
-FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = $1::pg_catalog.oid AND NOT EXISTS (
-  SELECT FROM pg_catalog.pg_index n JOIN pg_catalog.pg_class nc ON nc.oid = n.indexrelid
-  WHERE n.indrelid = $2::pg_catalog.oid AND nc.relname = c.relname)
-UNION ALL
-SELECT 'constraint ' || c.conname || ' dropped'
-FROM pg_catalog.pg_constraint c
-WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'c' AND NOT EXISTS (
-  SELECT FROM pg_catalog.pg_constraint n
-  WHERE n.conrelid = $2::pg_catalog.oid AND n.conname = c.conname)
-ORDER BY 1)sql",
-      {folding.table->source.oid, folding.shadow_oid});
-  for (int row = 0; row < gone.rows(); ++row) {
-    target.changes.emplace_back(gone.text(row, 0));
-  }
 }
 
 // The unique index on exactly the columns of the key, among the clone's.
@@ -1192,7 +1190,17 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   target.partitions = read_partitions(*connection_, folding.shadow_oid);
   target.dropped_statistics = folding.dropped_statistics;
   finish_grants(folding, target);
-  tell_dropped(folding, target);
+  if (folding.recreated) {
+    keep_replica_identity(*connection_, folding.table->source.oid,
+                          target.shadow);
+    if (auto refusal = unfit_to_be_published(
+            *connection_, folding.table->source.oid, folding.shadow_oid)) {
+      throw Refused({std::move(*refusal)});
+    }
+    std::ranges::move(lost_by_new_shape(*connection_, folding.table->source.oid,
+                                        folding.shadow_oid),
+                      std::back_inserter(target.changes));
+  }
   choose_indexes(folding, target);
   try_select(folding, target);
   return target;

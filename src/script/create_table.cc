@@ -98,12 +98,6 @@ StatementBody take_create_table(const StatementReader& reader,
     reader.refuse(reader.span().begin, "the new table inherits from another",
                   "write the columns out");
   }
-  if (!has(node, "partspec")) {
-    reader.refuse(reader.span().begin,
-                  "CREATE TABLE without PARTITION BY is not supported in a "
-                  "script",
-                  "say with ALTER TABLE what becomes of the table");
-  }
   CreateTable create;
   create.table = reader.table_name(field(node, "relation"));
   for (const Tree& element : field(node, "tableElts")) {

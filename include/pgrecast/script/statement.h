@@ -221,8 +221,8 @@ struct DropIndex {
   bool cascade = false;
 };
 
-// CREATE TABLE t (..) PARTITION BY ..: the whole target shape of a table that
-// there is.
+// CREATE TABLE t (..), with PARTITION BY or without: the whole target shape of
+// a table that there is.
 struct CreateTable {
   TableName table;
 };

@@ -99,6 +99,21 @@ CREATE DOMAIN public.short AS varchar(5) DEFAULT 'none' CHECK (VALUE <> 'bad'))s
     return outcome;
   }
 
+  // What CREATE TABLE t (..) stands for, by hand: a new table that takes the
+  // place of t, and its rows by the columns' names.
+  static std::string new_table_by_hand(const std::string& create) {
+    return "CREATE TEMP TABLE kept AS SELECT * FROM t; DROP TABLE t;" + create +
+           R"sql(;
+DO $do$ DECLARE names text; BEGIN
+  SELECT string_agg(quote_ident(n.attname), ', ') INTO names
+  FROM pg_attribute n JOIN pg_attribute o USING (attname)
+  WHERE n.attrelid = 't'::regclass AND o.attrelid = 'kept'::regclass
+    AND n.attnum > 0 AND NOT n.attisdropped AND n.attgenerated = '';
+  EXECUTE format(
+    'INSERT INTO t (%1$s) OVERRIDING SYSTEM VALUE SELECT %1$s FROM kept', names);
+END $do$; DROP TABLE kept)sql";
+  }
+
   Outcome folded_into_shadows(const std::string& setup,
                               const std::string& script) {
     make_tables("src", setup);

@@ -66,6 +66,43 @@ std::string any_statement() {
   }
 }
 
+// A new shape: columns of the old one in any order, some with other types, and
+// new ones.
+std::string any_shape() {
+  const std::string key = *one_of({"int", "int", "bigint", "numeric", "text"});
+  std::vector<std::string> columns{
+      "id " + key + *one_of({" PRIMARY KEY", " UNIQUE NOT NULL", " NOT NULL"})};
+  for (const auto& [name, type] :
+       std::vector<std::pair<std::string, std::string>>{{"a", "int"},
+                                                        {"b", "int"},
+                                                        {"s", "text"},
+                                                        {"v", "varchar(6)"},
+                                                        {"c", "char(4)"},
+                                                        {"n", "numeric(8,2)"},
+                                                        {"d", "date"},
+                                                        {"x", "int"}}) {
+    if (*rc::gen::inRange(0, 4) == 0) continue;
+    columns.push_back(
+        name + " " +
+        *one_of({type, type, type, type, "bigint", "text", "varchar(4)",
+                 "char(8)", "numeric(6,1)", "timestamptz", "short"}) +
+        *one_of({"", "", "", " DEFAULT '12'", " NOT NULL", " UNIQUE",
+                 " CHECK (" + name + " IS NOT NULL)"}));
+  }
+  if (*rc::gen::inRange(0, 3) == 0) {
+    columns.emplace_back("g text GENERATED ALWAYS AS (upper(id::text)) STORED");
+  }
+  std::string list;
+  for (std::size_t left = columns.size(); left > 0; --left) {
+    const auto next =
+        columns.begin() + *rc::gen::inRange(0, static_cast<int>(left));
+    list += (list.empty() ? "" : ", ") + *next;
+    columns.erase(next);
+  }
+  return "CREATE TABLE t (" + list + ")" +
+         *one_of({"", " WITH (fillfactor = 50)"});
+}
+
 // Only for the fixture's members.
 class AnyScript : public ByHand {
  public:
@@ -73,26 +110,39 @@ class AnyScript : public ByHand {
 };
 
 int accepted = 0;
+int reshaped = 0;
 
 RC_GTEST_PROP(AnyShortScript, GivesTheShadowWhatTheServerGives, ()) {
   static AnyScript fixture;
   const int length = *rc::gen::inRange(1, 6);
+  // A new shape is named once, or not at all.
+  const int shape_at = *rc::gen::inRange(0, 12);
   std::string script;
-  for (int i = 0; i < length; ++i) script += any_statement() + ";\n";
+  std::string script_by_hand;
+  for (int i = 0; i < length; ++i) {
+    const bool shape = i == shape_at;
+    const std::string statement = shape ? any_shape() : any_statement();
+    script += statement + ";\n";
+    script_by_hand +=
+        (shape ? ByHand::new_table_by_hand(statement) : statement) + ";\n";
+  }
   RC_LOG() << script;
   fixture.clear();
 
-  const ByHand::Outcome hand = fixture.by_hand(kTable, script);
+  const ByHand::Outcome hand = fixture.by_hand(kTable, script_by_hand);
   const ByHand::Outcome folded = fixture.folded_into_shadows(kTable, script);
 
   RC_LOG() << "by hand: " << hand.failed << "\nfolded: " << folded.refused
            << folded.failed << "\n";
   RC_CLASSIFY(hand.fine() && folded.fine(), "migrated");
+  RC_CLASSIFY(hand.fine() && folded.fine() && shape_at < length,
+              "migrated to a new shape");
   RC_CLASSIFY(hand.fine() && !folded.refused.empty(), "refused");
   // What fails by hand may succeed when only the last state counts.
   if (hand.fine()) RC_ASSERT(folded.failed == "");
   if (!hand.fine() || !folded.fine()) return;
   ++accepted;
+  if (shape_at < length) ++reshaped;
   testing::TestPartResultArray failures;
   {
     const testing::ScopedFakeTestPartResultReporter reporter(&failures);
@@ -107,6 +157,7 @@ RC_GTEST_PROP(AnyShortScript, GivesTheShadowWhatTheServerGives, ()) {
 // So that the property is about something.
 TEST(AnyShortScript, IsOftenEnoughMigrated) {
   EXPECT_GT(accepted, 5);
+  EXPECT_GT(reshaped, 1);
 }
 
 }  // namespace

@@ -36,6 +36,12 @@ INSTANTIATE_TEST_SUITE_P(
         RefusalCase{"CREATE UNLOGGED TABLE t (a int) PARTITION BY LIST (a)",
                     {1, 1},
                     "unlogged"},
+        RefusalCase{"CREATE TEMP TABLE t (a int)", {1, 1}, "temporary"},
+        RefusalCase{
+            "CREATE TABLE t (a int) ON COMMIT DROP", {1, 1}, "ON COMMIT"},
+        RefusalCase{"CREATE TABLE t (a bigserial)", {1, 17}, "new sequence"},
+        RefusalCase{
+            "CREATE TABLE t (a int REFERENCES u)", {1, 23}, "foreign key"},
         RefusalCase{
             "CREATE TABLE t (LIKE u) PARTITION BY LIST (a)", {1, 22}, "LIKE"},
         RefusalCase{"CREATE TABLE t (a serial) PARTITION BY LIST (a)",
@@ -220,7 +226,6 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Others, Refusals,
     testing::Values(
-        RefusalCase{"CREATE TABLE t (a int)", {1, 1}, "PARTITION BY"},
         RefusalCase{"create temp table t as select 1", {1, 1}, "CREATE TABLE"},
         RefusalCase{"CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql "
                     "AS 'SELECT 1; SELECT 2'",
