@@ -14,13 +14,13 @@ constexpr int kHasColumnLists = 150000;
 std::string published(const catalog::Table& table, int server_version) {
   const catalog::Key& key = table.key.value();
   if (server_version < kHasColumnLists || key.replica_identity_full) {
-    return "ONLY " + table.name.quoted();
+    return table.whole();
   }
   std::vector<std::string> columns;
   for (const catalog::KeyColumn& column : key.columns) {
     columns.push_back(pg::quote_identifier(column.name));
   }
-  return fmt::format("ONLY {} ({})", table.name.quoted(), join(columns, ", "));
+  return fmt::format("{} ({})", table.whole(), join(columns, ", "));
 }
 
 bool same_key(const catalog::Key& a, const catalog::Key& b) {
@@ -43,8 +43,12 @@ void create_publication(pg::Connection& connection, const std::string& name,
     list.push_back(published(table, connection.server_version()));
   }
   pg::Transaction transaction(connection);
-  connection.exec(fmt::format("CREATE PUBLICATION {} FOR TABLE {}",
-                              pg::quote_identifier(name), join(list, ", ")));
+  // Changes in partitions come as changes of their root, whichever it is: a
+  // row that moves to another one is deleted and inserted there.
+  connection.exec(fmt::format(
+      "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = "
+      "true)",
+      pg::quote_identifier(name), join(list, ", ")));
   // The publication's lock keeps REPLICA IDENTITY and the index as they are
   // until we commit.
   for (const catalog::Table& table : tables) {

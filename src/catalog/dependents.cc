@@ -14,37 +14,50 @@ namespace pgrecast::catalog {
 namespace {
 
 // What makes up the table: what the exchange hands over or finds on the shadow.
-// A dependency among these is the table's own affair.
+// A dependency among these is the table's own affair. Of partitions only what
+// plan/partitions.h compares; what else a partition has is a dependent.
 constexpr const char* kMembers = R"sql(
-WITH owned AS (
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::pg_catalog.oid
+  UNION
+  SELECT i.inhrelid FROM tree
+  JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+  JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND p.relkind = 'p'),
+owned AS (
   SELECT d.objid, d.deptype FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
   WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND d.refobjid = $1::pg_catalog.oid AND d.deptype IN ('a', 'i')),
 member(classid, objid, part) AS (
-  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid,
-         $1::pg_catalog.oid, 'table'
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, tree.oid,
+         CASE tree.oid WHEN $1::pg_catalog.oid THEN 'table' ELSE 'partition' END
+  FROM tree
   UNION ALL
   SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.reltoastrelid, 'toast'
   FROM pg_catalog.pg_class c
-  WHERE c.oid = $1::pg_catalog.oid AND c.reltoastrelid <> 0
+  WHERE c.oid IN (SELECT tree.oid FROM tree) AND c.reltoastrelid <> 0
   UNION ALL
-  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 'row type'
-  FROM pg_catalog.pg_type t WHERE t.typrelid = $1::pg_catalog.oid
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid,
+         CASE t.typrelid WHEN $1::pg_catalog.oid THEN 'row type' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_type t ON t.typrelid = tree.oid
   UNION ALL
-  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray, 'row type'
-  FROM pg_catalog.pg_type t
-  WHERE t.typrelid = $1::pg_catalog.oid AND t.typarray <> 0
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray,
+         CASE t.typrelid WHEN $1::pg_catalog.oid THEN 'row type' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_type t ON t.typrelid = tree.oid
+  WHERE t.typarray <> 0
   UNION ALL
-  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 'index'
-  FROM pg_catalog.pg_index i WHERE i.indrelid = $1::pg_catalog.oid
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid,
+         CASE i.indrelid WHEN $1::pg_catalog.oid THEN 'index' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = tree.oid
   UNION ALL
-  SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 'constraint'
-  FROM pg_catalog.pg_constraint c WHERE c.conrelid = $1::pg_catalog.oid
+  SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid,
+         CASE c.conrelid WHEN $1::pg_catalog.oid THEN 'constraint' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_constraint c ON c.conrelid = tree.oid
   UNION ALL
-  SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 'default'
-  FROM pg_catalog.pg_attrdef d WHERE d.adrelid = $1::pg_catalog.oid
+  SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid,
+         CASE d.adrelid WHEN $1::pg_catalog.oid THEN 'default' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_attrdef d ON d.adrelid = tree.oid
   UNION ALL
   SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, o.objid,
          CASE o.deptype WHEN 'i' THEN 'identity' ELSE 'sequence' END
@@ -53,8 +66,9 @@ member(classid, objid, part) AS (
   SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, 'row type'
   FROM owned o JOIN pg_catalog.pg_type t ON t.typrelid = o.objid
   UNION ALL
-  SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, 'trigger'
-  FROM pg_catalog.pg_trigger t WHERE t.tgrelid = $1::pg_catalog.oid
+  SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid,
+         CASE t.tgrelid WHEN $1::pg_catalog.oid THEN 'trigger' ELSE 'partition' END
+  FROM tree JOIN pg_catalog.pg_trigger t ON t.tgrelid = tree.oid
   UNION ALL
   SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid, 'rule'
   FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1::pg_catalog.oid
@@ -109,9 +123,10 @@ LEFT JOIN pg_catalog.pg_class holder
   ON holder.oid = COALESCE(rw.ev_class, con.conrelid, tg.tgrelid,
                            pol.polrelid)
 WHERE m.part <> 'toast'
-  AND NOT (d.deptype IN ('a', 'i', 'n')
+  AND NOT (d.deptype IN ('a', 'i', 'n', 'P', 'S')
            AND EXISTS (SELECT FROM member x WHERE x.classid = d.classid
                                               AND x.objid = d.objid))
+  AND NOT (m.part = 'partition' AND COALESCE(con.conparentid, 0) <> 0)
 ORDER BY 3, 5)sql";
 
 // What the members themselves depend on in ways that an exchange would lose.
@@ -127,6 +142,9 @@ SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
 FROM pg_catalog.pg_depend d
 JOIN member m ON m.classid = d.classid AND m.objid = d.objid
 WHERE d.deptype NOT IN ('a', 'i', 'n') AND m.part <> 'toast'
+  AND NOT (d.deptype IN ('P', 'S')
+           AND EXISTS (SELECT FROM member x WHERE x.classid = d.refclassid
+                                              AND x.objid = d.refobjid))
 UNION ALL
 SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
        'depends in an unknown way ("' || d.deptype::pg_catalog.text || '") on '
@@ -149,12 +167,33 @@ ORDER BY 1, 2)sql";
 
 // What does not show in pg_depend: (object, reason, remedy).
 constexpr const char* kHidden = R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::pg_catalog.oid
+  UNION
+  SELECT i.inhrelid FROM tree
+  JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid
+  JOIN pg_catalog.pg_class p ON p.oid = i.inhparent AND p.relkind = 'p')
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0) AS what,
        'is no ordinary table' AS reason,
        'name the ordinary table that holds the rows' AS remedy
 FROM pg_catalog.pg_class c
-WHERE c.oid = $1::pg_catalog.oid AND c.relkind <> 'r'
+WHERE c.oid = $1::pg_catalog.oid AND c.relkind NOT IN ('r', 'p')
+UNION ALL
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0),
+       CASE WHEN c.relkind = 'f' THEN 'is a foreign table'
+            WHEN i.inhdetachpending THEN 'is being detached'
+            ELSE 'lies in another schema than the table that it is a part of' END,
+       CASE WHEN c.relkind = 'f' THEN 'detach it, and attach it again afterwards'
+            WHEN i.inhdetachpending THEN 'ALTER TABLE .. DETACH PARTITION .. FINALIZE'
+            ELSE 'ALTER TABLE .. SET SCHEMA' END
+FROM tree
+JOIN pg_catalog.pg_inherits i ON i.inhrelid = tree.oid AND tree.oid <> $1::pg_catalog.oid
+JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+JOIN pg_catalog.pg_class root ON root.oid = $1::pg_catalog.oid
+WHERE c.relkind NOT IN ('r', 'p') OR i.inhdetachpending
+   OR c.relnamespace <> root.relnamespace
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0),
@@ -169,11 +208,13 @@ SELECT pg_catalog.pg_describe_object(
             ELSE 'inherits from ' END
        || pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.inhparent, 0),
-       CASE WHEN k.relispartition THEN 'detach the partition beforehand'
+       CASE WHEN k.relispartition THEN 'name the table that it is a part of, or '
+              'detach it beforehand'
             ELSE 'remove the link with ALTER TABLE .. NO INHERIT' END
 FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
 WHERE $1::pg_catalog.oid IN (i.inhrelid, i.inhparent)
+  AND NOT (i.inhparent = $1::pg_catalog.oid AND k.relispartition)
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0),
@@ -189,7 +230,7 @@ SELECT 'subscription ' || COALESCE(s.subname, r.srsubid::pg_catalog.text),
 FROM pg_catalog.pg_subscription_rel r
 LEFT JOIN (SELECT oid, subname FROM pg_catalog.pg_subscription) s
   ON s.oid = r.srsubid
-WHERE r.srrelid = $1::pg_catalog.oid
+WHERE r.srrelid IN (SELECT tree.oid FROM tree)
 UNION ALL
 SELECT 'publication ' || p.pubname,
        'is FOR ALL TABLES: it would publish the shadow from its first row, '

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <string_view>
 
 namespace pgrecast::catalog {
 namespace {
@@ -19,14 +20,30 @@ namespace {
 // Of indexes only valid ones count: REINDEX CONCURRENTLY goes by unseen.
 //
 // Of our publication the xmin of both rows: a change and its undoing within a
-// second are seen, too, since what was written between them is in no stream.
+// second are seen, too, since what was written between them is in no stream. So
+// is a partition that was detached and attached again, by its link's xmin: what
+// was written between is in no stream either.
+//
+// Partitions are found by pg_inherits: pg_partition_tree() would lock them.
 //
 // No setting may change what it answers (format_type and regclass would follow
 // the search_path): it is asked by sessions with the script's settings too.
 // Column 0 is the storage, the others are the parts of the shape.
 std::string parts_query(Oid oid, const std::string& publication) {
   return fmt::format(
-      R"sql(SELECT pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.text,
+      R"sql(WITH RECURSIVE tree(oid, parent, link) AS (
+ SELECT i.inhrelid, i.inhparent, i.xmin::pg_catalog.text
+ FROM pg_catalog.pg_inherits i WHERE i.inhparent = {0}::pg_catalog.oid
+ UNION ALL
+ SELECT i.inhrelid, i.inhparent, i.xmin::pg_catalog.text
+ FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid),
+part AS (
+ SELECT k.oid, k.relname, k.relkind, k.relreplident, k.relpartbound, k.reloptions,
+        k.reltablespace, k.relpersistence, tree.parent, tree.link
+ FROM tree JOIN pg_catalog.pg_class k ON k.oid = tree.oid)
+SELECT COALESCE(pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.text,
+  (SELECT pg_catalog.string_agg(part.oid || ':' || pg_catalog.pg_relation_filenode(part.oid),
+          ' ' ORDER BY part.oid) FROM part WHERE part.relkind = 'r'), 'none'),
  (SELECT 'name: ' || n.nspname || '.' || c.relname
   FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace),
  (SELECT 'columns: ' || pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
@@ -39,12 +56,22 @@ std::string parts_query(Oid oid, const std::string& publication) {
   (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indkey::pg_catalog.text,
           i.indimmediate, i.indisvalid, i.indisunique) ORDER BY ic.relname)::pg_catalog.text
    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
-   WHERE i.indrelid = c.oid AND (i.indisreplident OR i.indisprimary)), 'none'),
+   WHERE i.indrelid = c.oid AND (i.indisreplident OR i.indisprimary)), 'none') || COALESCE(
+  (SELECT ' partitions ' || pg_catalog.hashtext(pg_catalog.json_agg(pg_catalog.json_build_array(
+          part.relname, part.relreplident,
+          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indkey::pg_catalog.text,
+                  i.indimmediate, i.indisvalid, i.indisunique) ORDER BY ic.relname)
+           FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+           WHERE i.indrelid = part.oid AND (i.indisreplident OR i.indisprimary)))
+          ORDER BY part.relname)::pg_catalog.text) FROM part), ''),
  'publication: ' || COALESCE(
   (SELECT pg_catalog.json_build_array(pr.oid, pr.xmin, p.xmin, p.pubinsert, p.pubupdate, p.pubdelete,
           p.pubtruncate, pg_catalog.to_jsonb(pr)->>'prattrs', pg_catalog.to_jsonb(pr)->>'prqual')::pg_catalog.text
    FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid
    WHERE p.pubname = {1} AND pr.prrelid = c.oid), 'not published'),
+ 'partition links: ' || COALESCE(
+  (SELECT pg_catalog.hashtext(pg_catalog.json_agg(pg_catalog.json_build_array(
+          part.oid, part.link) ORDER BY part.oid)::pg_catalog.text)::pg_catalog.text FROM part), 'none'),
  'indexes: ' || COALESCE(
   (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indisunique,
           i.indkey::pg_catalog.text, i.indclass::pg_catalog.text, i.indcollation::pg_catalog.text,
@@ -107,7 +134,32 @@ std::string parts_query(Oid oid, const std::string& publication) {
    JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.refobjid = c.oid AND d.deptype = 'i'), 'none')
+    AND d.refobjid = c.oid AND d.deptype = 'i'), 'none'),
+ 'partitions: ' || COALESCE(
+  (SELECT pg_catalog.json_object_agg(part.relname, pg_catalog.hashtext(
+          pg_catalog.json_build_array(part.oid, part.parent,
+          pg_catalog.regexp_replace(part.relpartbound::pg_catalog.text, ':location -?[0-9]+', '', 'g'),
+          part.reloptions,
+          part.reltablespace, part.relpersistence,
+          (SELECT pg_catalog.hashtext(pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum,
+             a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attstorage,
+             a.attcompression, COALESCE(a.attstattarget, -1), a.attoptions)
+             ORDER BY a.attnum)::pg_catalog.text)
+           FROM pg_catalog.pg_attribute a
+           WHERE a.attrelid = part.oid AND a.attnum > 0 AND NOT a.attisdropped),
+          (SELECT pg_catalog.hashtext(pg_catalog.json_agg(pg_catalog.json_build_array(d.adnum,
+             d.adbin::pg_catalog.text) ORDER BY d.adnum)::pg_catalog.text)
+           FROM pg_catalog.pg_attrdef d WHERE d.adrelid = part.oid),
+          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(ic.relname, i.indkey::pg_catalog.text,
+             pg_catalog.hashtext(i.indexprs::pg_catalog.text), pg_catalog.hashtext(i.indpred::pg_catalog.text))
+             ORDER BY ic.relname)
+           FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+           WHERE i.indrelid = part.oid AND i.indisvalid),
+          (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.conname, n.contype, n.convalidated,
+             pg_catalog.hashtext(n.conbin::pg_catalog.text)) ORDER BY n.conname)
+           FROM pg_catalog.pg_constraint n
+           WHERE n.conrelid = part.oid AND n.contype IN ('c', 'n', 'p', 'u', 'x')))::pg_catalog.text)
+          ORDER BY part.relname)::pg_catalog.text FROM part), 'none')
 FROM pg_catalog.pg_class c WHERE c.oid = {0}::pg_catalog.oid)sql",
       oid, pg::quote_literal(publication));
 }
@@ -124,6 +176,38 @@ std::vector<std::string> lost(const std::vector<std::string>& labels,
 
 }  // namespace
 
+namespace {
+
+constexpr std::string_view kPartitions = "partitions: ";
+
+nlohmann::json partitions_of(const std::string& part) {
+  const auto parsed =
+      nlohmann::json::parse(part.substr(kPartitions.size()), nullptr, false);
+  return parsed.is_object() ? parsed : nlohmann::json::object();
+}
+
+// There may be hundreds: those that came, went or changed.
+std::string partitions_changed(const std::string& before,
+                               const std::string& after) {
+  const nlohmann::json was = partitions_of(before);
+  const nlohmann::json now = partitions_of(after);
+  std::string text;
+  const auto add = [&](const std::string& name, const char* what) {
+    text +=
+        fmt::format("{}partition {} {}", text.empty() ? "" : ", ", name, what);
+  };
+  for (const auto& [name, hash] : was.items()) {
+    if (!now.contains(name)) add(name, "is gone");
+    if (now.contains(name) && now.at(name) != hash) add(name, "is another");
+  }
+  for (const auto& [name, hash] : now.items()) {
+    if (!was.contains(name)) add(name, "is new");
+  }
+  return text;
+}
+
+}  // namespace
+
 bool Fingerprint::holds(const Fingerprint& now) const {
   return storage == now.storage && shape == now.shape &&
          lost(key_labels, now.key_labels).empty();
@@ -133,8 +217,11 @@ std::string Fingerprint::shape_difference(const Fingerprint& now) const {
   std::string text;
   for (std::size_t i = 0; i < shape.size() && i < now.shape.size(); ++i) {
     if (shape[i] == now.shape[i]) continue;
-    text += fmt::format("{}{}, now {}", text.empty() ? "" : "; ", shape[i],
-                        now.shape[i]);
+    const std::string difference =
+        shape[i].starts_with(kPartitions)
+            ? partitions_changed(shape[i], now.shape[i])
+            : fmt::format("{}, now {}", shape[i], now.shape[i]);
+    text += (text.empty() ? "" : "; ") + difference;
   }
   for (const std::string& label : lost(key_labels, now.key_labels)) {
     text += fmt::format("{}label of the key: {}, now renamed",

@@ -16,10 +16,10 @@ constexpr const char* kLockTimeMax = "10s";
 
 }  // namespace
 
-void SourceGuard::add_source(const std::string& quoted_name,
-                             std::string check) {
-  lock_ += lock_.empty() ? "LOCK TABLE ONLY " : ", ONLY ";
-  lock_ += quoted_name;
+void SourceGuard::add_source(const std::string& quoted_name, std::string check,
+                             bool partitioned) {
+  lock_ += lock_.empty() ? "LOCK TABLE " : ", ";
+  lock_ += (partitioned ? "" : "ONLY ") + quoted_name;
   checks_.push_back(std::move(check));
 }
 

@@ -124,7 +124,28 @@ LEFT JOIN pg_catalog.pg_collation co ON co.oid = i.indcollation[at]
 WHERE i.indexrelid = $1::pg_catalog.oid
 ORDER BY at)sql";
 
+// Its rows are published as the root's, each with the replica identity of its
+// own leaf: that is the key only where nobody set another one.
+std::string partitions_problem(pg::Connection& connection, Oid root) {
+  const pg::Result other = connection.exec(R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT $1::pg_catalog.oid
+  UNION ALL
+  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+SELECT pg_catalog.min(c.relname::pg_catalog.text)
+FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+WHERE c.relreplident <> 'd')sql",
+                                           {root});
+  if (other.is_null(0, 0)) return "";
+  return fmt::format("{} has a replica identity other than the default",
+                     other.text(0, 0));
+}
+
 void read_key(pg::Connection& connection, Table& table) {
+  if (table.partitioned()) {
+    table.key_problem = partitions_problem(connection, table.oid);
+    if (!table.key_problem.empty()) return;
+  }
   if (table.replica_identity == 'n') {
     table.key_problem = "its replica identity is NOTHING";
     return;
@@ -166,6 +187,12 @@ void read_key(pg::Connection& connection, Table& table) {
          .one_form = has_one_form(base_type, columns.boolean(row, 4),
                                   columns.boolean(row, 5))});
   }
+  if (table.partitioned() && !key.one_form()) {
+    table.key_problem =
+        "a value of its key may be written in several ways, which is not "
+        "supported in partitioned tables";
+    return;
+  }
   table.key = std::move(key);
 }
 
@@ -186,6 +213,10 @@ bool Key::one_form() const {
 const Column* Table::column(std::string_view column_name) const {
   const auto found = std::ranges::find(columns, column_name, &Column::name);
   return found == columns.end() ? nullptr : &*found;
+}
+
+std::string Table::whole() const {
+  return (partitioned() ? "" : "ONLY ") + name.quoted();
 }
 
 std::optional<Oid> find_relation(pg::Connection& connection,
@@ -245,9 +276,19 @@ ORDER BY a.attnum)sql",
 
 Table read_table(pg::Connection& connection, Oid oid) {
   const pg::Result result = connection.exec(R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT c.oid FROM pg_catalog.pg_class c
+  WHERE c.oid = $1::pg_catalog.oid AND c.relkind = 'p'
+  UNION ALL
+  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
 SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relkind,
        c.relpersistence, c.relreplident, c.relispartition,
-       GREATEST(c.reltuples, 0)::pg_catalog.int8, pg_catalog.pg_table_size(c.oid)
+       (SELECT COALESCE(pg_catalog.sum(GREATEST(l.reltuples, 0)), 0)::pg_catalog.int8
+        FROM pg_catalog.pg_class l
+        WHERE l.relkind <> 'p' AND (l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree))),
+       (SELECT pg_catalog.sum(pg_catalog.pg_table_size(l.oid))::pg_catalog.int8
+        FROM pg_catalog.pg_class l
+        WHERE l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree))
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1::pg_catalog.oid)sql",
                                             {oid});
@@ -277,6 +318,30 @@ std::int64_t count_blocks(pg::Connection& connection, Oid oid) {
           "pg_catalog.current_setting('block_size')::pg_catalog.int8",
           {oid})
       .number<std::int64_t>(0, 0);
+}
+
+std::vector<Heap> read_leaves(pg::Connection& connection, Oid root) {
+  const pg::Result result = connection.exec(R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = $1::pg_catalog.oid
+  UNION ALL
+  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+SELECT c.oid, n.nspname, c.relname,
+       pg_catalog.pg_relation_size(c.oid)
+         / pg_catalog.current_setting('block_size')::pg_catalog.int8
+FROM tree
+JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relkind = 'r'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY c.oid)sql",
+                                            {root});
+  std::vector<Heap> heaps;
+  for (int row = 0; row < result.rows(); ++row) {
+    heaps.push_back({.oid = result.number<Oid>(row, 0),
+                     .name = {.schema = std::string(result.text(row, 1)),
+                              .name = std::string(result.text(row, 2))},
+                     .blocks = result.number<std::int64_t>(row, 3)});
+  }
+  return heaps;
 }
 
 }  // namespace pgrecast::catalog

@@ -32,6 +32,23 @@ std::vector<BlockRange> ranges_left(std::int64_t block_count,
   return left;
 }
 
+std::vector<BlockRange> split_at_parts(const std::vector<BlockRange>& ranges,
+                                       const std::vector<std::int64_t>& parts) {
+  std::vector<BlockRange> split;
+  for (const BlockRange& range : ranges) {
+    std::int64_t first = range.first;
+    std::int64_t part_end = 0;
+    for (const std::int64_t part : parts) {
+      part_end += part;
+      if (part_end <= first || part_end >= range.end) continue;
+      split.push_back({.first = first, .end = part_end});
+      first = part_end;
+    }
+    split.push_back({.first = first, .end = range.end});
+  }
+  return split;
+}
+
 Chunker::Chunker(std::vector<BlockRange> left, ChunkLimits limits)
     : left_(left.begin(), left.end()),
       limits_(limits),

@@ -42,6 +42,19 @@ std::string batch(const std::vector<std::string>& statements) {
   return join(statements, ";\n");
 }
 
+std::vector<std::string> guard(const plan::TableTarget& target,
+                               const catalog::QualifiedName& table) {
+  return {fmt::format("CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR "
+                      "TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION "
+                      "{}({})",
+                      kGuard, table.quoted(),
+                      pg::quote_qualified(target.retired.schema, kGuard),
+                      pg::quote_literal(target.source.display())),
+          // ONLY: the partitions have their own.
+          fmt::format("ALTER TABLE ONLY {} ENABLE ALWAYS TRIGGER {}",
+                      table.quoted(), kGuard)};
+}
+
 // For the column `name` of the source: what it is called now, or nullopt where
 // the new table has no such column.
 std::optional<std::string> new_column(const ExchangeTable& table,
@@ -79,6 +92,8 @@ struct Before {
   Inventory source;
   Inventory shadow;
   Inventory partitions;  // of the shadow
+  std::vector<TreePart> source_parts;
+  std::vector<TreePart> shadow_parts;
 };
 
 // What the new table must look like, and then, whether it does.
@@ -436,6 +451,13 @@ class Exchange {
 
 void Exchange::prepare() {
   PGRECAST_ASSERT(!connection_.in_transaction(), "tables={}", tables_.size());
+  for (const ExchangeTable& table : tables_) {
+    for (const Oid root : {table.source_oid, table.shadow_oid}) {
+      for (const TreePart& part : read_tree(connection_, root)) {
+        oids_.push_back(part.oid);
+      }
+    }
+  }
   const pg::Result settings = connection_.exec(
       "SELECT (SELECT setting FROM pg_catalog.pg_settings "
       "WHERE name = 'deadlock_timeout'), current_user, "
@@ -533,7 +555,8 @@ bool Exchange::lock_gently(const std::vector<std::string>& names) {
     return attempt_lock(
         fmt::format("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE",
                     join(names, ", ")),
-        Deadline::in(wait * static_cast<int>(names.size()) +
+        // With their partitions.
+        Deadline::in(wait * static_cast<int>(names.size() + oids_.size()) +
                      kForAutovacuumToEnd));
   } catch (const pg::SqlError& error) {
     if (error.sqlstate() != pg::sqlstate::kUndefinedTable &&
@@ -574,6 +597,9 @@ void Exchange::require_carried() {
           std::back_inserter(refusals));
     }
     for (Refusal& refusal : refusals) lines.push_back(std::move(refusal.what));
+    std::ranges::move(
+        plan::changed_partitions(connection_, *table.target, table.source_oid),
+        std::back_inserter(lines));
   }
   for (Refusal& refusal :
        catalog::uncarried_views(connection_, reshaped(tables_))) {
@@ -610,11 +636,13 @@ void Exchange::read_before() {
   carried_ = read_carried(connection_, tables_, options_.own_publication);
   before_.clear();
   for (const ExchangeTable& table : tables_) {
-    before_.push_back(
-        Before{.source = inventory(table.source_oid),
-               .shadow = inventory(table.shadow_oid),
-               .partitions = read_partition_facts(connection_, *table.target,
-                                                  table.shadow_oid)});
+    before_.push_back(Before{
+        .source = inventory(table.source_oid),
+        .shadow = inventory(table.shadow_oid),
+        .partitions =
+            read_partition_facts(connection_, *table.target, table.shadow_oid),
+        .source_parts = read_tree(connection_, table.source_oid),
+        .shadow_parts = read_tree(connection_, table.shadow_oid)});
   }
   state_ = dependents_state(connection_, tables_);
 }
@@ -753,6 +781,17 @@ void Exchange::read_grants_again() {
                           .wanted = std::move(wanted),
                           .current_role = current_role_});
     std::ranges::move(statements, std::back_inserter(grants_));
+    for (const auto& [was, now] :
+         partition_pairs(before_[i].source_parts, before_[i].shadow_parts)) {
+      auto more =
+          grant_statements({.relation = pg::quote_qualified(
+                                table.target->source.schema, now.name.name),
+                            .sequence = false,
+                            .present = read_grants(connection_, now.oid),
+                            .wanted = read_grants(connection_, was.oid),
+                            .current_role = current_role_});
+      std::ranges::move(more, std::back_inserter(grants_));
+    }
   }
   for (const Carried::Identity& identity : carried_.identities) {
     auto statements =
@@ -781,29 +820,27 @@ std::vector<std::string> Exchange::statements() const {
     add(target.late_constraints);
   }
   add(carried_.before);
-  for (const ExchangeTable& table : tables_) {
-    const plan::TableTarget& target = *table.target;
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    const plan::TableTarget& target = *tables_[i].target;
     all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
                               target.source.quoted(),
                               pg::quote_identifier(target.retired.schema)));
     all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
                               target.shadow.quoted(),
                               pg::quote_identifier(target.source.schema)));
-    add(move_partitions(target));
+    add(move_partitions(target, before_[i].source_parts));
   }
   // Before the grants are reset: a foreign key may need the owner's own.
   add(carried_.after);
   add(grants_);
-  for (const ExchangeTable& table : tables_) {
-    const plan::TableTarget& target = *table.target;
-    all.push_back(fmt::format(
-        "CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {} "
-        "FOR EACH STATEMENT EXECUTE FUNCTION {}({})",
-        kGuard, target.retired.quoted(),
-        pg::quote_qualified(target.retired.schema, kGuard),
-        pg::quote_literal(target.source.display())));
-    all.push_back(fmt::format("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}",
-                              target.retired.quoted(), kGuard));
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    const plan::TableTarget& target = *tables_[i].target;
+    add(guard(target, target.retired));
+    // A partition is written to by its own name, too.
+    for (const TreePart& part : before_[i].source_parts) {
+      add(guard(target,
+                {.schema = target.retired.schema, .name = part.name.name}));
+    }
   }
   return all;
 }
@@ -841,15 +878,28 @@ void Exchange::prove() {
     Inventory now = inventory(tables_[i].shadow_oid);
     now.merge(view_inventory(tables_[i].shadow_oid));
     const Inventory retired = inventory(tables_[i].source_oid);
+    std::vector<std::string> in_both;
+    for (const auto& [was, is_now] :
+         partition_pairs(before_[i].source_parts, before_[i].shadow_parts)) {
+      in_both.push_back(was.called);
+    }
+    Inventory retired_parts = read_partition_facts(
+        connection_, *tables_[i].target, tables_[i].source_oid);
     auto found = Proof(tables_[i], options_, carried_, before_[i], wanted_[i],
                        retired, now)
                      .differences();
-    std::ranges::move(partition_differences(
-                          *tables_[i].target, before_[i].partitions,
-                          read_partition_facts(connection_, *tables_[i].target,
-                                               tables_[i].shadow_oid),
-                          now),
+    std::ranges::move(plan::column_grants(retired_parts),
                       std::back_inserter(found));
+    std::ranges::move(
+        partition_differences(
+            *tables_[i].target,
+            {.before = before_[i].partitions,
+             .now = read_partition_facts(connection_, *tables_[i].target,
+                                         tables_[i].shadow_oid),
+             .retired = std::move(retired_parts),
+             .in_both = std::move(in_both)},
+            now),
+        std::back_inserter(found));
     for (std::string& line : found) {
       lines.push_back(
           fmt::format("{}: {}", tables_[i].target->source.display(), line));

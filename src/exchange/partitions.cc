@@ -2,77 +2,77 @@
 
 #include "pgrecast/catalog/shape.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 
 namespace pgrecast::exchange {
 namespace {
 
-constexpr const char* kFacts = R"sql(
-WITH part AS (
-  SELECT c.*, t.parentrelid
-  FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) AS t
-  JOIN pg_catalog.pg_class c ON c.oid = t.relid
-  WHERE t.level > 0)
-SELECT 'partition ' || part.relname,
-       pg_catalog.concat_ws(' ',
-         (SELECT p.relname FROM pg_catalog.pg_class p WHERE p.oid = part.parentrelid),
-         pg_catalog.pg_get_expr(part.relpartbound, part.oid),
-         pg_catalog.pg_get_partkeydef(part.oid),
-         'OWNER ' || pg_catalog.pg_get_userbyid(part.relowner),
-         'GRANTS ' || part.relacl::pg_catalog.text,
-         'OPTIONS ' || part.reloptions::pg_catalog.text,
-         'METHOD ' || part.relam, 'TABLESPACE ' || part.reltablespace,
-         part.relkind, part.relpersistence, part.relreplident,
-         part.relrowsecurity, part.relforcerowsecurity)
-FROM part
-UNION ALL
-SELECT 'partition ' || part.relname || ' column ' || a.attname,
-       pg_catalog.concat_ws(' ', pg_catalog.format_type(a.atttypid, a.atttypmod),
-         a.attcollation, a.attnotnull, a.attgenerated, a.attidentity,
-         a.attstorage, a.attcompression, a.attstattarget, a.attacl,
-         pg_catalog.pg_get_expr(d.adbin, d.adrelid))
-FROM part
-JOIN pg_catalog.pg_attribute a
-  ON a.attrelid = part.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-UNION ALL
-SELECT 'partition ' || part.relname || ' constraint ' || c.conname,
-       pg_catalog.pg_get_constraintdef(c.oid)
-FROM part JOIN pg_catalog.pg_constraint c ON c.conrelid = part.oid AND c.contype <> 't'
-UNION ALL
-SELECT 'partition ' || part.relname || ' index ' || ic.relname,
-       pg_catalog.concat_ws(' ',
-         pg_catalog.substr(def.text, pg_catalog.strpos(def.text, ' USING ') + 1),
-         CASE WHEN NOT i.indisvalid THEN 'INVALID' END,
-         CASE WHEN i.indisunique THEN 'UNIQUE' END,
-         'OF ' || (SELECT p.relname FROM pg_catalog.pg_inherits h
-                   JOIN pg_catalog.pg_class p ON p.oid = h.inhparent
-                   WHERE h.inhrelid = ic.oid))
-FROM part
-JOIN pg_catalog.pg_index i ON i.indrelid = part.oid
-JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
-CROSS JOIN LATERAL pg_catalog.pg_get_indexdef(ic.oid) AS def(text)
-UNION ALL
-SELECT 'partition ' || part.relname || ' comment on '
-         || COALESCE('column ' || a.attname, 'table'), d.description
-FROM part
-JOIN pg_catalog.pg_description d
-  ON d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = part.oid
-LEFT JOIN pg_catalog.pg_attribute a
-  ON a.attrelid = part.oid AND a.attnum = d.objsubid AND d.objsubid > 0
-UNION ALL
-SELECT 'partition ' || part.relname || ' trigger ' || t.tgname,
-       pg_catalog.pg_get_triggerdef(t.oid)
-FROM part JOIN pg_catalog.pg_trigger t
-  ON t.tgrelid = part.oid AND NOT t.tgisinternal AND t.tgparentid = 0)sql";
+// Facts of `facts` that begin so.
+std::pair<Inventory::const_iterator, Inventory::const_iterator> beginning(
+    const Inventory& facts, const std::string& prefix) {
+  const auto first = facts.lower_bound(prefix);
+  auto last = first;
+  while (last != facts.end() && last->first.starts_with(prefix)) ++last;
+  return {first, last};
+}
+
+void expect_grants(PartitionFacts& facts) {
+  for (const std::string& name : facts.in_both) {
+    const std::string prefix = plan::partition_grants(name);
+    const auto old = beginning(facts.before, prefix);
+    facts.before.erase(old.first, old.second);
+    const auto wanted = beginning(facts.retired, prefix);
+    facts.before.insert(wanted.first, wanted.second);
+  }
+}
+
+void expect_index_names(PartitionFacts& facts) {
+  for (const auto& [fact, value] : facts.retired) {
+    if (!fact.starts_with("name of index of ")) continue;
+    const auto found = facts.before.find(fact);
+    if (found != facts.before.end()) found->second = value;
+  }
+}
 
 }  // namespace
 
-std::vector<std::string> move_partitions(const plan::TableTarget& target) {
+std::vector<TreePart> read_tree(pg::Connection& connection, catalog::Oid root) {
+  const pg::Result result = connection.exec(R"sql(
+WITH RECURSIVE tree(oid) AS (
+  SELECT c.oid FROM pg_catalog.pg_class c
+  WHERE c.oid = $1::pg_catalog.oid AND c.relkind = 'p'
+  UNION ALL
+  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+SELECT c.oid, n.nspname, c.relname, pg_catalog.quote_ident(c.relname)
+FROM tree
+JOIN pg_catalog.pg_class c ON c.oid = tree.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid <> $1::pg_catalog.oid
+ORDER BY c.oid)sql",
+                                            {root});
+  std::vector<TreePart> tree;
+  for (int row = 0; row < result.rows(); ++row) {
+    tree.push_back({.oid = result.number<catalog::Oid>(row, 0),
+                    .name = {.schema = std::string(result.text(row, 1)),
+                             .name = std::string(result.text(row, 2))},
+                    .called = std::string(result.text(row, 3))});
+  }
+  return tree;
+}
+
+std::vector<std::string> move_partitions(
+    const plan::TableTarget& target, const std::vector<TreePart>& of_source) {
   std::vector<std::string> statements;
+  for (const TreePart& part : of_source) {
+    statements.push_back(
+        fmt::format("ALTER TABLE {} SET SCHEMA {}", part.name.quoted(),
+                    pg::quote_identifier(target.retired.schema)));
+  }
   for (const plan::Partition& partition : target.partitions) {
     statements.push_back(
         fmt::format("ALTER TABLE {} SET SCHEMA {}",
@@ -82,11 +82,23 @@ std::vector<std::string> move_partitions(const plan::TableTarget& target) {
   return statements;
 }
 
+std::vector<std::pair<TreePart, TreePart>> partition_pairs(
+    const std::vector<TreePart>& of_source,
+    const std::vector<TreePart>& of_shadow) {
+  std::vector<std::pair<TreePart, TreePart>> pairs;
+  for (const TreePart& was : of_source) {
+    for (const TreePart& now : of_shadow) {
+      if (was.name.name == now.name.name) pairs.emplace_back(was, now);
+    }
+  }
+  return pairs;
+}
+
 Inventory read_partition_facts(pg::Connection& connection,
                                const plan::TableTarget& target,
                                catalog::Oid root) {
   if (!target.partitioned()) return {};
-  Inventory facts = catalog::facts_of(connection.exec(kFacts, {root}));
+  Inventory facts = plan::read_partition_facts(connection, root);
   const pg::Result schema = connection.exec(
       "SELECT pg_catalog.count(*) FROM pg_catalog.pg_partition_tree("
       "$1::pg_catalog.oid) AS t JOIN pg_catalog.pg_class c ON c.oid = t.relid"
@@ -98,27 +110,29 @@ Inventory read_partition_facts(pg::Connection& connection,
 }
 
 std::vector<std::string> partition_differences(const plan::TableTarget& target,
-                                               Inventory before,
-                                               const Inventory& now,
+                                               PartitionFacts facts,
                                                const Inventory& root_now) {
   if (target.key_index_is_ours) {
-    std::size_t heap = 0;
-    const auto names = target.key_index_names();
-    for (const catalog::QualifiedName& name : target.heaps()) {
-      before.erase(
-          fmt::format("partition {} index {}", name.name, names.at(heap++)));
+    for (const std::string& name : target.key_index_names()) {
+      std::erase_if(facts.before, [&](const auto& fact) {
+        return fact.first.ends_with(" index " + name) ||
+               fact.first.starts_with(
+                   fmt::format("name of index {} of ", name));
+      });
     }
   }
-  for (const auto& [fact, value] : now) {
+  for (const auto& [fact, value] : facts.now) {
     static constexpr std::string_view kConstraint = " constraint ";
     const auto at = fact.find(kConstraint);
-    if (at == std::string::npos || before.contains(fact)) continue;
+    if (at == std::string::npos || facts.before.contains(fact)) continue;
     const auto of_root = root_now.find(fact.substr(at + 1));
     if (of_root != root_now.end() && of_root->second == value) {
-      before.emplace(fact, value);
+      facts.before.emplace(fact, value);
     }
   }
-  return exchange::differences(before, now);
+  expect_grants(facts);
+  expect_index_names(facts);
+  return exchange::differences(facts.before, facts.now);
 }
 
 }  // namespace pgrecast::exchange

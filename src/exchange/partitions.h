@@ -5,26 +5,51 @@
 #include "pgrecast/plan/target.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
+// The part of the exchange that is about partitions: of a partitioned shadow,
+// and of a source that is partitioned already.
 namespace pgrecast::exchange {
 
-// The partitions of the new table go along with it, each by a statement of its
-// own: SET SCHEMA of a partitioned table leaves them where they are.
-std::vector<std::string> move_partitions(const plan::TableTarget& target);
+struct TreePart {
+  catalog::Oid oid = 0;
+  catalog::QualifiedName name;
+  std::string called;  // within facts
+};
 
-// What every partition is, in one query: read before the exchange and in it.
-// Empty for an ordinary table.
+// Every partition of `root`, at every level; none of an ordinary table.
+std::vector<TreePart> read_tree(pg::Connection& connection, catalog::Oid root);
+
+// Statements that move the retired table's partitions out of the way, and the
+// shadow's into the source's schema, where their roots are already.
+std::vector<std::string> move_partitions(
+    const plan::TableTarget& target, const std::vector<TreePart>& of_source);
+
+// The same partition of the source and of the shadow, where both have one of
+// that name.
+std::vector<std::pair<TreePart, TreePart>> partition_pairs(
+    const std::vector<TreePart>& of_source,
+    const std::vector<TreePart>& of_shadow);
+
+// What the partitions under `root` are, by name: before the exchange and after
+// it the same, wherever they lie. Empty for an ordinary table.
 Inventory read_partition_facts(pg::Connection& connection,
                                const plan::TableTarget& target,
                                catalog::Oid root);
 
-// A line for each difference that the exchange does not make: it takes off our
-// indexes, and adds constraints that `root_now`, the new table's own inventory,
-// shows too.
+// What the new table's partitions have now and should not, or lack, a line
+// each. Our own key's indexes are to be gone, the root's late constraints
+// (`root_now`: its inventory) to have come; grants are what the `retired`
+// table's have in the end, and so are names of indexes that both have.
+struct PartitionFacts {
+  Inventory before;                  // of the shadow
+  Inventory now;                     // of the same
+  Inventory retired;                 // of the source, in the end
+  std::vector<std::string> in_both;  // partitions, as they are `called`
+};
 std::vector<std::string> partition_differences(const plan::TableTarget& target,
-                                               Inventory before,
-                                               const Inventory& now,
+                                               PartitionFacts facts,
                                                const Inventory& root_now);
 
 }  // namespace pgrecast::exchange

@@ -40,7 +40,8 @@ void Context::make_guard() {
     guard->add_source(
         table.target.source.quoted(),
         catalog::fingerprint_check(table.fingerprint, table.source.oid,
-                                   record.publication));
+                                   record.publication),
+        table.source.partitioned());
   }
 }
 

@@ -61,7 +61,10 @@ void copy_table(Context& context, std::size_t index) {
   const plan::MigratedTable& table = context.tables[index];
   const CopiedChunks copied =
       read_chunks(*context.control, context.record.name, table.target.ordinal);
-  const auto left = copy::ranges_left(context.blocks[index], copied.ranges);
+  std::vector<std::int64_t> leaves;
+  for (const catalog::Heap& leaf : table.leaves) leaves.push_back(leaf.blocks);
+  const auto left = copy::split_at_parts(
+      copy::ranges_left(context.blocks[index], copied.ranges), leaves);
   copy::Chunker chunker(left, {.decode_bytes_max = decode_bytes_max(context)});
   context.progress->update([&](ProgressData& data) {
     data.tables[index].blocks_copied =

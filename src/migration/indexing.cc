@@ -6,6 +6,7 @@
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "context.h"
 
@@ -135,7 +136,14 @@ void build_indexes(Context& context) {
   for (const plan::MigratedTable& table : context.tables) {
     for (const plan::ShadowIndex& index : table.target.indexes) {
       const IndexJob job{.table = &table, .index = &index};
-      if (!is_built(connection, job)) jobs.push_back(job);
+      if (is_built(connection, job)) continue;
+      // Not side by side: the server names the partitions' indexes by what is
+      // there, and two at once may come to the same name.
+      if (table.target.partitioned()) {
+        build(context, connection, job);
+      } else {
+        jobs.push_back(job);
+      }
     }
   }
   std::ranges::reverse(jobs);  // taken from the back
@@ -144,6 +152,14 @@ void build_indexes(Context& context) {
     for (const plan::ShadowIndex& index : table.target.indexes) {
       complete(context, connection, {.table = &table, .index = &index});
     }
+  }
+  for (const plan::MigratedTable& table : context.tables) {
+    context.write([&](pg::Connection& session) {
+      for (const std::string& statement : plan::restored_index_names(
+               session, table.source.oid, table.shadow_oid)) {
+        session.exec(statement);
+      }
+    });
   }
   // The new table must not be slow on its first day: index-only scans need the
   // visibility map, and the planner statistics.

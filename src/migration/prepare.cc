@@ -8,6 +8,7 @@
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "context.h"
 
@@ -106,13 +107,30 @@ void create_all_shadows(Context& context, const script::Script& script,
 }
 
 constexpr std::string_view kPublicationPart = "publication: ";
+constexpr std::string_view kLinksPart = "partition links: ";
 
-// The fingerprint less our publication.
+// The fingerprint less what decides which changes are in the stream: our
+// publication, and that each partition belonged to the table all the time.
 catalog::Fingerprint unpublished(catalog::Fingerprint fingerprint) {
   std::erase_if(fingerprint.shape, [](const std::string& part) {
-    return part.starts_with(kPublicationPart);
+    return part.starts_with(kPublicationPart) || part.starts_with(kLinksPart);
   });
   return fingerprint;
+}
+
+// How large a source is now, which is locked.
+void read_size(Context& context, std::size_t index) {
+  pg::Connection& connection = *context.control;
+  plan::MigratedTable& table = context.tables[index];
+  if (!table.source.partitioned()) {
+    context.blocks[index] = catalog::count_blocks(connection, table.source.oid);
+    return;
+  }
+  table.leaves = catalog::read_leaves(connection, table.source.oid);
+  context.blocks[index] = 0;
+  for (const catalog::Heap& leaf : table.leaves) {
+    context.blocks[index] += leaf.blocks;
+  }
 }
 
 // What somebody did while nobody looked. Throws SourceChanged where a shape
@@ -176,6 +194,7 @@ void load_tables(Context& context) {
     context.blocks.push_back(record.blocks);
     table.target = std::move(record.target);
     table.shadow_oid = record.shadow_oid;
+    table.leaves = std::move(record.leaves);
     table.fingerprint =
         record.fingerprint
             ? *record.fingerprint
@@ -281,7 +300,8 @@ pg::ReplicationStream open_stream(Context& context) {
   }
   if (!look_at_sources(context)) {
     throw ChangesLost(
-        fmt::format("the publication {} was dropped or changed by somebody",
+        fmt::format("the publication {} was dropped or changed by somebody, or "
+                    "a partition was detached for a while",
                     context.record.publication));
   }
   const pg::Result xmax = context.control->exec(
@@ -336,13 +356,21 @@ void find_start(Context& context) {
     plan::MigratedTable& table = context.tables[i];
     pg::Transaction transaction(connection);
     owner.prove_ownership(connection);
-    connection.exec(fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
-                                table.target.source.quoted()));
+    connection.exec(fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE",
+                                table.source.whole()));
     table.fingerprint = catalog::read_fingerprint(connection, table.source.oid,
                                                   context.record.publication);
-    context.blocks[i] = catalog::count_blocks(connection, table.source.oid);
+    // A partition that came since the shadow was made, say.
+    if (const auto changed = plan::changed_partitions(connection, table.target,
+                                                      table.source.oid);
+        !changed.empty()) {
+      throw SourceChanged(
+          "a partition was changed by somebody since the plan: " +
+          join(changed, "; "));
+    }
+    read_size(context, i);
     set_table_start(connection, context.record.name, table.target.ordinal,
-                    table.fingerprint, context.blocks[i]);
+                    table.fingerprint, context.blocks[i], table.leaves);
     transaction.commit();
     context.progress->update(
         [&](ProgressData& data) { data.tables[i].blocks = context.blocks[i]; });
@@ -359,9 +387,9 @@ std::vector<std::size_t> accept_new_storage(Context& context) {
     plan::MigratedTable& table = context.tables[i];
     pg::Transaction transaction(connection);
     owner.prove_ownership(connection);
-    const auto name = catalog::read_table(connection, table.source.oid).name;
+    const auto now_named = catalog::read_table(connection, table.source.oid);
     connection.exec(
-        fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", name.quoted()));
+        fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", now_named.whole()));
     const catalog::Fingerprint now = catalog::read_fingerprint(
         connection, table.source.oid, context.record.publication);
     if (table.fingerprint.holds(now)) continue;
@@ -380,12 +408,12 @@ std::vector<std::size_t> accept_new_storage(Context& context) {
     if (context.record.phase <= Phase::kSettling) {
       connection.exec("TRUNCATE " + table.target.whole_shadow());
       delete_chunks(connection, context.record.name, table.target.ordinal);
-      context.blocks[i] = catalog::count_blocks(connection, table.source.oid);
+      read_size(context, i);
     } else {
       set_verified(connection, context.record.name, false);
     }
     set_table_start(connection, context.record.name, table.target.ordinal, now,
-                    context.blocks[i]);
+                    context.blocks[i], table.leaves);
     add_event(connection, context.record.name, kRewrittenEvent,
               table.target.source.display());
     transaction.commit();

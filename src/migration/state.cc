@@ -45,6 +45,7 @@ CREATE TABLE pgrecast.tables (
   shadow_oid oid NOT NULL,
   target text NOT NULL,
   blocks bigint NOT NULL DEFAULT 0,
+  leaves jsonb NOT NULL DEFAULT '[]',
   fingerprint text,
   PRIMARY KEY (migration, ordinal));
 CREATE TABLE pgrecast.chunks (
@@ -75,6 +76,28 @@ CREATE TABLE pgrecast.commands (
 
 catalog::Settings settings_from(std::string_view json) {
   return nlohmann::json::parse(json).get<catalog::Settings>();
+}
+
+std::string leaves_json(const std::vector<catalog::Heap>& leaves) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const catalog::Heap& leaf : leaves) {
+    all.push_back({{"oid", leaf.oid},
+                   {"schema", leaf.name.schema},
+                   {"name", leaf.name.name},
+                   {"blocks", leaf.blocks}});
+  }
+  return all.dump();
+}
+
+std::vector<catalog::Heap> leaves_from(std::string_view json) {
+  std::vector<catalog::Heap> leaves;
+  for (const auto& leaf : nlohmann::json::parse(json)) {
+    leaves.push_back({.oid = leaf.at("oid").get<catalog::Oid>(),
+                      .name = {.schema = leaf.at("schema").get<std::string>(),
+                               .name = leaf.at("name").get<std::string>()},
+                      .blocks = leaf.at("blocks").get<std::int64_t>()});
+  }
+  return leaves;
 }
 
 }  // namespace
@@ -299,7 +322,7 @@ bool must_verify(pg::Connection& connection, const std::string& name) {
 std::vector<TableRecord> read_tables(pg::Connection& connection,
                                      const std::string& name) {
   const pg::Result result = connection.exec(
-      "SELECT target, source_oid, shadow_oid, blocks, fingerprint"
+      "SELECT target, source_oid, shadow_oid, blocks, fingerprint, leaves"
       " FROM pgrecast.tables WHERE migration = $1 ORDER BY ordinal",
       {name});
   std::vector<TableRecord> tables;
@@ -314,6 +337,7 @@ std::vector<TableRecord> read_tables(pg::Connection& connection,
       table.fingerprint =
           catalog::Fingerprint::from_json(std::string(result.text(row, 4)));
     }
+    table.leaves = leaves_from(result.text(row, 5));
     tables.push_back(std::move(table));
   }
   return tables;
@@ -322,11 +346,12 @@ std::vector<TableRecord> read_tables(pg::Connection& connection,
 void set_table_start(pg::Connection& connection, const std::string& name,
                      std::uint32_t ordinal,
                      const catalog::Fingerprint& fingerprint,
-                     std::int64_t blocks) {
+                     std::int64_t blocks,
+                     const std::vector<catalog::Heap>& leaves) {
   connection.exec(
-      "UPDATE pgrecast.tables SET fingerprint = $3, blocks = $4"
+      "UPDATE pgrecast.tables SET fingerprint = $3, blocks = $4, leaves = $5"
       " WHERE migration = $1 AND ordinal = $2",
-      {name, ordinal, fingerprint.to_json(), blocks});
+      {name, ordinal, fingerprint.to_json(), blocks, leaves_json(leaves)});
 }
 
 void insert_chunk(pg::Connection& connection, const std::string& name,

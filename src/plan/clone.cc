@@ -192,6 +192,51 @@ CROSS JOIN LATERAL (SELECT con.oid IS NOT NULL AND (ic.relkind = 'I' OR con.cont
 WHERE i.indrelid = $1::pg_catalog.oid
 ORDER BY ic.oid)sql";
 
+// " PARTITION BY ..", or nothing.
+std::string partition_key(pg::Connection& connection, Oid table) {
+  return std::string(
+      connection
+          .exec("SELECT COALESCE(' PARTITION BY ' || "
+                "pg_catalog.pg_get_partkeydef($1::pg_catalog.oid), '')",
+                {table})
+          .text(0, 0));
+}
+
+// Every level, parents first, all beside their root. What a partition has of
+// its own and does not get here, unlike_partitions() finds.
+constexpr const char* kPartitions = R"sql(
+SELECT c.oid, c.relname, p.relname, pg_catalog.pg_get_expr(c.relpartbound, c.oid)
+FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) AS t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid
+JOIN pg_catalog.pg_class p ON p.oid = t.parentrelid
+WHERE t.level > 0 ORDER BY t.level, c.oid)sql";
+
+constexpr const char* kColumnComments = R"sql(
+SELECT pg_catalog.format('COMMENT ON COLUMN %s.%I IS %L', $2::pg_catalog.text, a.attname,
+         d.description)
+FROM pg_catalog.pg_description d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.objoid AND a.attnum = d.objsubid
+WHERE d.objoid = $1::pg_catalog.oid AND d.objsubid > 0
+  AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass)sql";
+
+void clone_partitions(pg::Connection& connection, const catalog::Table& source,
+                      const QualifiedName& shadow) {
+  const pg::Result all = connection.exec(kPartitions, {source.oid});
+  for (int row = 0; row < all.rows(); ++row) {
+    const auto oid = all.number<Oid>(row, 0);
+    const std::string name =
+        pg::quote_qualified(shadow.schema, all.text(row, 1));
+    connection.exec(fmt::format(
+        "CREATE TABLE {} PARTITION OF {} {}{}{}", name,
+        pg::quote_qualified(shadow.schema, all.text(row, 2)), all.text(row, 3),
+        partition_key(connection, oid), storage_clauses(connection, oid)));
+    const std::vector<pg::Param> both = {oid, name};
+    exec_each(connection, kColumnOptions, both);
+    exec_each(connection, kColumnComments, both);
+    exec_each(connection, kComments, both);
+  }
+}
+
 // The elements of a text[] as the server prints it: only for arrays of ours,
 // by asking the server itself.
 std::vector<std::string> elements(pg::Connection& connection,
@@ -237,8 +282,9 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
   connection.exec(fmt::format(
       "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING GENERATED "
       "INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING "
-      "COMMENTS){}",
+      "COMMENTS){}{}",
       shadow.quoted(), source.name.quoted(),
+      partition_key(connection, source.oid),
       storage_clauses(connection, source.oid)));
   const std::vector<pg::Param> both = {source.oid, shadow.quoted()};
   exec_each(connection, kIdentityNames, both);
@@ -246,6 +292,7 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
   exec_each(connection, kChecks, both);
   exec_each(connection, kLooseNotNulls, both);
   exec_each(connection, kColumnOptions, both);
+  if (source.partitioned()) clone_partitions(connection, source, shadow);
   for (const ShadowIndex& index :
        read_index_statements(connection, source.oid, shadow)) {
     if (!index.create.empty()) connection.exec(index.create);

@@ -39,10 +39,12 @@ struct Folding {
   const FoldTable* table = nullptr;
   catalog::Oid shadow_oid = 0;
   // The query so far is head + " WHERE condition" + tail; it yields the
-  // columns in `live`, and the source's ctid.
+  // columns in `live`, and the places of the source's rows. The head has a
+  // hole where the source goes.
   std::string head;
   std::string tail;
   std::string ctid_column;
+  std::string heap_column;
   std::vector<Column> columns;  // of the clone, now
   std::vector<Column> at_first;
   std::set<std::string> live;  // those of them that the query yields
@@ -58,6 +60,10 @@ struct Folding {
   std::size_t first_grant = 0;  // where it stands
   std::vector<catalog::QualifiedName> dropped_statistics;
 };
+
+std::string places(const Folding& folding) {
+  return folding.ctid_column + ", " + folding.heap_column;
+}
 
 std::string source_alias(const Folding& folding) {
   return quote_identifier(folding.table->source.name.name);
@@ -211,8 +217,8 @@ class Folder {
 // Puts one more query around what there is.
 void wrap(Folding& folding, const std::string& list, const std::string& alias,
           const std::string& where) {
-  folding.head = fmt::format("SELECT {}, {} FROM ({}", list,
-                             folding.ctid_column, folding.head);
+  folding.head = fmt::format("SELECT {}, {} FROM ({}", list, places(folding),
+                             folding.head);
   folding.tail +=
       fmt::format(") AS {}{}", alias, where.empty() ? "" : " WHERE " + where);
 }
@@ -225,18 +231,22 @@ Folding Folder::begin(const FoldTable& table) {
                            .value();
   folding.columns = catalog::read_columns(*connection_, folding.shadow_oid);
   folding.at_first = folding.columns;
-  std::string ctid = "pgrecast_ctid";
-  while (table.source.column(ctid) != nullptr) ctid += '_';
-  folding.ctid_column = quote_identifier(ctid);
+  const auto free_name = [&](std::string name) {
+    while (table.source.column(name) != nullptr) name += '_';
+    return quote_identifier(name);
+  };
+  folding.ctid_column = free_name("pgrecast_ctid");
+  folding.heap_column = free_name("pgrecast_heap");
   std::vector<std::string> list;
   const std::string alias = source_alias(folding);
   for (const Column& column : table.source.columns) {
     list.push_back(alias + "." + quote_identifier(column.name));
     folding.live.insert(column.name);
   }
-  folding.head = fmt::format("SELECT {}, {}.ctid AS {} FROM ONLY {} AS {}",
-                             join(list, ", "), alias, folding.ctid_column,
-                             table.source.name.quoted(), alias);
+  folding.head = fmt::format(
+      "SELECT {0}, {1}.ctid AS {2}, {1}.tableoid AS {3}"
+      " FROM {4} AS {1}",
+      join(list, ", "), alias, folding.ctid_column, folding.heap_column, '\0');
   for (const catalog::KeyColumn& key : table.source.key.value().columns) {
     const auto column =
         std::ranges::find(folding.columns, key.name, &Column::name);
@@ -1148,9 +1158,11 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   target.changes = folding.changes;
   SelectList::Parts parts;
   parts.alias = source_alias(folding);
+  parts.from = folding.table->source.whole();
   parts.ctid_column = folding.ctid_column;
+  parts.heap_column = folding.heap_column;
   std::vector<std::string> rows;
-  std::vector<std::string> compared{folding.ctid_column};
+  std::vector<std::string> compared{places(folding)};
   for (const Column& column : folding.columns) {
     if (column.generated) continue;
     if (const auto anew = folding.made_anew.find(column.attnum);
@@ -1163,6 +1175,12 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
           "change the default after the migration");
     }
     const std::string name = quote_identifier(column.name);
+    if (name == folding.ctid_column || name == folding.heap_column) {
+      throw Refused(
+          fmt::format("table {}: column {} has a name of ours",
+                      folding.table->source.name.display(), column.name),
+          "give the column another name");
+    }
     parts.insert_columns.push_back(column.name);
     parts.compare_columns.push_back(column.name);
     parts.compare_types.push_back(column.cast_type);

@@ -101,13 +101,14 @@ std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
 // A table of whose shadow there is any hope: where there is none, the fold
 // would only repeat the reason in other words.
 bool may_be_cloned(const Table& source) {
-  return source.kind == 'r' && source.key.has_value();
+  return (source.kind == 'r' || source.partitioned()) && source.key.has_value();
 }
 
 // In a transaction of the caller's.
 std::vector<FoldTable> fold_into(pg::Connection& connection,
                                  const script::Script& script, Plan& plan) {
   const std::vector<FoldTable> placed = place_tables(plan.sources, plan.names);
+  std::vector<Refusal> unlike;
   for (const FoldTable& table : placed) {
     for (const std::string& schema :
          {table.shadow.schema, table.retired.schema}) {
@@ -119,7 +120,12 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
       plan.schemas.push_back(schema);
     }
     create_clone(connection, table.source, table.shadow);
+    if (!table.source.partitioned()) continue;
+    const auto shadow = catalog::find_relation(connection, table.shadow.schema,
+                                               table.shadow.name);
+    append(unlike, unlike_partitions(connection, table.source, shadow.value()));
   }
+  if (!unlike.empty()) throw Refused(std::move(unlike));
   Folded folded = fold(connection, script, placed,
                        {.settings = plan.settings_at_start,
                         .now = plan.now,
@@ -128,6 +134,11 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
   plan.settings = std::move(folded.settings);
   plan.notes = std::move(folded.notes);
   std::ranges::move(folded.warnings, std::back_inserter(plan.warnings));
+  for (std::size_t i = 0; i < placed.size(); ++i) {
+    if (!placed[i].source.partitioned()) continue;
+    plan.targets[i].source_partitions =
+        partition_shape(connection, placed[i].source.oid);
+  }
   return placed;
 }
 

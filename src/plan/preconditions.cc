@@ -73,8 +73,6 @@ void check_role(pg::Connection& connection, std::vector<Refusal>& refusals) {
 
 const char* kind_of(char relkind) {
   switch (relkind) {
-    case 'p':
-      return "a partitioned table";
     case 'v':
       return "a view";
     case 'm':
@@ -106,7 +104,8 @@ void check_kind(const Table& table, std::vector<Refusal>& refusals) {
   }
   if (table.is_partition) {
     refusals.push_back(
-        {fmt::format("{} is a partition", name), "detach it first"});
+        {fmt::format("{} is a partition", name),
+         "name the table that it is a part of, or detach it first"});
   }
 }
 
@@ -295,7 +294,7 @@ std::optional<Refusal> state_dir_refusal(const std::filesystem::path& state_dir,
 std::vector<Refusal> table_refusals(pg::Connection& connection,
                                     const Table& table, const Names& names) {
   std::vector<Refusal> refusals;
-  if (table.kind != 'r') {
+  if (table.kind != 'r' && !table.partitioned()) {
     refusals.push_back(
         {fmt::format("{} is {}", table.name.display(), kind_of(table.kind)),
          "name the ordinary table that holds the rows"});

@@ -10,6 +10,16 @@
 #include <algorithm>
 
 namespace pgrecast::plan {
+namespace {
+
+// Each text has one hole, written as a zero byte: no SQL text can hold one.
+std::string filled(const std::string& text, std::string_view with) {
+  const std::size_t hole = text.find('\0');
+  PGRECAST_ASSERT(hole != std::string::npos, "text={}", text);
+  return text.substr(0, hole) + std::string(with) + text.substr(hole + 1);
+}
+
+}  // namespace
 
 std::string SelectList::insert_target() const {
   std::vector<std::string> columns;
@@ -20,20 +30,21 @@ std::string SelectList::insert_target() const {
   return fmt::format("({}) OVERRIDING SYSTEM VALUE", join(columns, ", "));
 }
 
-std::string SelectList::rows(std::string_view condition) const {
-  return fmt::format("{} WHERE {}{}", parts_.rows_head, condition,
+std::string SelectList::rows(std::string_view condition,
+                             std::string_view from) const {
+  return fmt::format("{} WHERE {}{}", filled(parts_.rows_head, from), condition,
                      parts_.rows_tail);
 }
 
 std::string SelectList::rows_to_compare(std::string_view condition) const {
-  return fmt::format("{} WHERE {}{}", parts_.compare_head, condition,
-                     parts_.compare_tail);
+  return fmt::format("{} WHERE {}{}", filled(parts_.compare_head, parts_.from),
+                     condition, parts_.compare_tail);
 }
 
 std::string SelectList::shadow_to_compare(std::string_view shadow,
                                           std::string_view condition) const {
   std::string list = fmt::format("ctid AS {}, tableoid AS {}",
-                                 parts_.ctid_column, heap_column());
+                                 parts_.ctid_column, parts_.heap_column);
   for (std::size_t i = 0; i < parts_.compare_columns.size(); ++i) {
     const std::string column = pg::quote_identifier(parts_.compare_columns[i]);
     list += fmt::format(", CAST({} AS {}) AS {}", column,
@@ -42,25 +53,11 @@ std::string SelectList::shadow_to_compare(std::string_view shadow,
   return fmt::format("SELECT {} FROM {} WHERE {}", list, shadow, condition);
 }
 
-std::string SelectList::heap_column() const {
-  std::string name = "pgrecast_heap";
-  while (std::ranges::find(parts_.compare_columns, name) !=
-         parts_.compare_columns.end()) {
-    name += '_';
-  }
-  return pg::quote_identifier(name);
-}
-
 std::vector<std::string> SelectList::key_expressions(
     std::string_view alias) const {
-  // Each expression has one hole, written as a zero byte, for the alias: no
-  // SQL text can hold one.
   std::vector<std::string> expressions;
   for (const std::string& expression : parts_.key_expressions) {
-    const std::size_t hole = expression.find('\0');
-    PGRECAST_ASSERT(hole != std::string::npos, "expression={}", expression);
-    expressions.push_back(expression.substr(0, hole) + std::string(alias) +
-                          expression.substr(hole + 1));
+    expressions.push_back(filled(expression, alias));
   }
   return expressions;
 }
@@ -70,12 +67,14 @@ std::string SelectList::to_json() const {
                         {"compare_columns", parts_.compare_columns},
                         {"compare_types", parts_.compare_types},
                         {"alias", parts_.alias},
+                        {"from", parts_.from},
                         {"rows_head", parts_.rows_head},
                         {"rows_tail", parts_.rows_tail},
                         {"compare_head", parts_.compare_head},
                         {"compare_tail", parts_.compare_tail},
                         {"key_expressions", parts_.key_expressions},
-                        {"ctid_column", parts_.ctid_column}}
+                        {"ctid_column", parts_.ctid_column},
+                        {"heap_column", parts_.heap_column}}
       .dump();
 }
 
@@ -86,12 +85,14 @@ SelectList SelectList::from_json(const std::string& json) {
   parsed.at("compare_columns").get_to(parts.compare_columns);
   parsed.at("compare_types").get_to(parts.compare_types);
   parsed.at("alias").get_to(parts.alias);
+  parsed.at("from").get_to(parts.from);
   parsed.at("rows_head").get_to(parts.rows_head);
   parsed.at("rows_tail").get_to(parts.rows_tail);
   parsed.at("compare_head").get_to(parts.compare_head);
   parsed.at("compare_tail").get_to(parts.compare_tail);
   parsed.at("key_expressions").get_to(parts.key_expressions);
   parsed.at("ctid_column").get_to(parts.ctid_column);
+  parsed.at("heap_column").get_to(parts.heap_column);
   return SelectList(std::move(parts));
 }
 

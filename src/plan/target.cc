@@ -110,6 +110,7 @@ std::string TableTarget::to_json() const {
                         {"indexes", array_of(indexes)},
                         {"late_constraints", late_constraints},
                         {"partitions", parts},
+                        {"source_partitions", source_partitions},
                         {"renamed", renamed},
                         {"grants", array_of(grants)},
                         {"dropped_statistics", array_of(dropped_statistics)},
@@ -137,6 +138,9 @@ TableTarget TableTarget::from_json(const std::string& json) {
       target.partitions.push_back({.name = part.at("name").get<std::string>(),
                                    .leaf = part.at("leaf").get<bool>()});
     }
+  }
+  if (parsed.contains("source_partitions")) {
+    parsed.at("source_partitions").get_to(target.source_partitions);
   }
   parsed.at("renamed").get_to(target.renamed);
   if (parsed.contains("grants")) {

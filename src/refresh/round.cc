@@ -82,6 +82,7 @@ void Rounds::rethrow_with_keys(pg::Connection& connection,
   }
   std::vector<std::string> keys = plan::rejected_rows(
       connection, *rejected->table->table,
+      rejected->table->statements.keys_from(),
       rejected->table->statements.keys_condition(), rejected->params);
   if (keys.empty()) throw;
   throw plan::DataRejected(

@@ -73,6 +73,18 @@ std::string ctids(const std::string& keys, const std::string& table,
       keys, table, match);
 }
 
+// The same where a ctid alone says nothing: the rows themselves, each key
+// looked up in the leaves that may hold it. A key stands once among `keys`, as
+// it has one form: the plan sees to that.
+std::string rows_in_leaves(const std::string& keys, const std::string& root,
+                           const std::string& match) {
+  return fmt::format(
+      "(SELECT looked_up.* FROM {} CROSS JOIN LATERAL (SELECT found.ctid, "
+      "found.tableoid, found.* FROM {} AS found WHERE {} OFFSET 0) AS "
+      "looked_up)",
+      keys, root, match);
+}
+
 // Whether the shadow lacks a source's row: it may have it from another form of
 // its key, in an earlier batch. OFFSET 0 as above.
 std::string not_there(const plan::MigratedTable& table) {
@@ -153,15 +165,21 @@ Statements::Statements(const plan::MigratedTable& table) {
         heap.quoted(), keys, shadow_match(table, "gone"),
         key.columns.size() + 1, key.columns.size() + 2));
   }
-  keys_condition_ =
-      fmt::format("{}.ctid = {}", target.select.alias(),
-                  ctids(keys, target.source.quoted(), source_match(key)));
+  if (table.source.partitioned()) {
+    keys_from_ = rows_in_leaves(keys, target.select.from(), source_match(key));
+    keys_condition_ = "true";
+  } else {
+    keys_from_ = target.select.from();
+    keys_condition_ =
+        fmt::format("{}.ctid = {}", target.select.alias(),
+                    ctids(keys, target.source.quoted(), source_match(key)));
+  }
   if (!key.one_form() && rule_on("any_form")) {
     keys_condition_ += " AND " + not_there(table);
   }
   insert_keys_ = fmt::format(
       "INSERT INTO {} {} {}{}", shadow, target.select.insert_target(),
-      target.select.rows(keys_condition_), in_key_order(table));
+      target.select.rows(keys_condition_, keys_from_), in_key_order(table));
   empty_shadow_ = "TRUNCATE " + target.whole_shadow();
 }
 

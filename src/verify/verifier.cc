@@ -170,8 +170,8 @@ std::optional<Pass::Range> Pass::next_range(pg::Connection& connection) {
   // abbreviation); ours can be read under all of them.
   connection.exec(fmt::format("SAVEPOINT range; {}", kStreamsOutput));
   const pg::Result end = connection.exec(fmt::format(
-      "SELECT {} FROM ONLY {} AS {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
-      join(texts, ", "), parts_.table->target.source.quoted(),
+      "SELECT {} FROM {} AS {} WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+      join(texts, ", "), parts_.table->target.select.from(),
       parts_.table->target.select.alias(), source_condition(range),
       join(order, ", "), rows_per_range_ - 1));
   connection.exec("ROLLBACK TO SAVEPOINT range; RELEASE SAVEPOINT range");
@@ -220,48 +220,55 @@ std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
   // The function, not *=: between two ROW(..) that operator would be taken
   // column by column.
   const std::string& ctid = target.select.ctid_column();
+  const std::string& heap = target.select.heap_column();
   // No index can keep a key from standing in two leaves.
   const bool may_be_twice = target.partitioned() && target.key_index_is_ours;
+  const std::string differ = fmt::format(
+      "was.{0} IS NOT NULL AND is_now.{0} IS NOT NULL AND NOT "
+      "pg_catalog.record_image_eq(ROW({1}), ROW({2}))",
+      ctid, join(was, ", "), join(is_now, ", "));
   const pg::Result result = connection.exec(joined_query(
       range,
       fmt::format(
           "pg_catalog.count(*),"
-          " pg_catalog.array_agg(was.{0}) FILTER (WHERE was.{0} IS NOT NULL AND"
-          "  is_now.{0} IS NOT NULL AND NOT pg_catalog.record_image_eq("
-          "   ROW({2}), ROW({3}))),"
+          " pg_catalog.array_agg(was.{0}) FILTER (WHERE {3}),"
+          " pg_catalog.array_agg(was.{1}) FILTER (WHERE {3}),"
           " pg_catalog.array_agg(was.{0}) FILTER (WHERE is_now.{0} IS NULL),"
+          " pg_catalog.array_agg(was.{1}) FILTER (WHERE is_now.{0} IS NULL),"
           " pg_catalog.array_agg(is_now.{0}) FILTER (WHERE was.{0} IS NULL),"
           " pg_catalog.array_agg(is_now.{1}) FILTER (WHERE was.{0} IS NULL),"
-          " {4}",
-          ctid, target.select.heap_column(), join(was, ", "),
-          join(is_now, ", "),
-          may_be_twice ? fmt::format("pg_catalog.count(was.{0}) "
-                                     "OPERATOR(pg_catalog.<>) "
-                                     "pg_catalog.count(DISTINCT was.{0})",
-                                     ctid)
-                       : "false"),
+          " {2}",
+          ctid, heap,
+          may_be_twice
+              ? fmt::format("pg_catalog.count(was.{0}) OPERATOR(pg_catalog.<>) "
+                            "pg_catalog.count(DISTINCT (was.{1}, was.{0}))"
+                            " FILTER (WHERE was.{0} IS NOT NULL)",
+                            ctid, heap)
+              : "false",
+          differ),
       "FULL"));
   rows = result.number<std::uint64_t>(0, 0);
   std::vector<Suspect> suspects;
   const auto add = [&](const pg::Result& found, int column, bool of_source,
                        const char* what) {
     if (found.is_null(0, column)) return;
-    std::vector<pg::Param> places;
-    places.emplace_back(std::string(found.text(0, column)));
-    if (!of_source) {
-      places.emplace_back(std::string(found.text(0, column + 1)));
-    }
+    const std::vector<pg::Param> places = {
+        std::string(found.text(0, column)),
+        std::string(found.text(0, column + 1))};
     std::ranges::move(read_keys(connection, places, of_source, what),
                       std::back_inserter(suspects));
   };
   add(result, 1, true, "different");
-  add(result, 2, true, "missing");
-  add(result, 3, false, "surplus");
-  if (result.boolean(0, 5)) {
-    const pg::Result twice = connection.exec(fmt::format(
-        "SELECT pg_catalog.array_agg(found.{0}) FROM ({1} GROUP BY was.{0} "
-        "HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1) AS found",
-        ctid, joined_query(range, "was." + ctid, "INNER")));
+  add(result, 3, true, "missing");
+  add(result, 5, false, "surplus");
+  if (result.boolean(0, 7)) {
+    const std::string place = fmt::format("was.{}, was.{}", ctid, heap);
+    const pg::Result twice = connection.exec(
+        fmt::format("SELECT pg_catalog.array_agg(found.{0}), "
+                    "pg_catalog.array_agg(found.{1})"
+                    " FROM ({2} GROUP BY {3} HAVING pg_catalog.count(*) "
+                    "OPERATOR(pg_catalog.>) 1) AS found",
+                    ctid, heap, joined_query(range, place, "INNER"), place));
     add(twice, 0, true, "twice");
   }
   return suspects;
@@ -282,12 +289,6 @@ std::string Pass::read_keys_query(bool of_source, bool as_source) const {
         as_source ? fmt::format("CAST({} AS {})", name, column.type) : name));
     ++i;
   }
-  if (of_source) {
-    return fmt::format(
-        "SELECT {} FROM ONLY {} WHERE ctid OPERATOR(pg_catalog.=) ANY "
-        "($1::pg_catalog.tid[])",
-        join(texts, ", "), target.source.quoted());
-  }
   // In each leaf by the ctids of all of them, and of those its own.
   return fmt::format(
       "SELECT {} FROM {} AS found WHERE found.ctid OPERATOR(pg_catalog.=) ANY "
@@ -296,7 +297,8 @@ std::string Pass::read_keys_query(bool of_source, bool as_source) const {
       "pg_catalog.unnest($1::pg_catalog.tid[])) AS u(heap, place) "
       "WHERE u.heap OPERATOR(pg_catalog.=) found.tableoid "
       "AND u.place OPERATOR(pg_catalog.=) found.ctid)",
-      join(texts, ", "), target.shadow.quoted());
+      join(texts, ", "),
+      of_source ? target.select.from() : target.shadow.quoted());
 }
 
 // The keys of some rows as the stream writes them, whatever the script's

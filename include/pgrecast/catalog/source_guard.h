@@ -30,8 +30,10 @@ class SourceGuard {
   explicit SourceGuard(std::string ownership_query)
       : ownership_query_(std::move(ownership_query)) {}
 
-  // `check` is fingerprint_check()'s statement.
-  void add_source(const std::string& quoted_name, std::string check);
+  // `check` is fingerprint_check()'s statement. A partitioned table is locked
+  // with all its partitions, its own lock first.
+  void add_source(const std::string& quoted_name, std::string check,
+                  bool partitioned = false);
 
   // Locks nothing: for transactions that do not touch the sources. Throws
   // OwnershipLost.

@@ -72,6 +72,13 @@ struct Key {
   bool one_form() const;
 };
 
+// Where rows lie: an ordinary table, or a leaf of a partitioned one.
+struct Heap {
+  Oid oid = 0;
+  QualifiedName name;
+  std::int64_t blocks = 0;  // of the main fork
+};
+
 struct Table {
   Oid oid = 0;
   QualifiedName name;
@@ -81,12 +88,16 @@ struct Table {
   char replica_identity = 'd';
   bool is_partition = false;
   double rows_estimate = 0;  // pg_class.reltuples, 0 where unknown
-  std::int64_t bytes = 0;    // heap and TOAST, without indexes
+  std::int64_t bytes = 0;    // heap and TOAST, without indexes; of all leaves
   std::vector<Column> columns;
   std::optional<Key> key;   // none: nothing usable, or not this kind of table
   std::string key_problem;  // why there is none
 
   const Column* column(std::string_view column_name) const;
+  bool partitioned() const { return kind == 'p'; }
+  // The table with all its rows, for FROM and LOCK TABLE: ONLY "s"."t", or the
+  // partitioned one.
+  std::string whole() const;
 };
 
 // The OID of a name as the server resolves it: `schema`, or the session's
@@ -100,5 +111,9 @@ std::vector<Column> read_columns(pg::Connection& connection, Oid oid);
 
 // Blocks of the main fork: what a copy has to read.
 std::int64_t count_blocks(pg::Connection& connection, Oid oid);
+
+// The leaves of a partitioned table, in the order of their OIDs. The caller
+// holds a lock on all of them.
+std::vector<Heap> read_leaves(pg::Connection& connection, Oid root);
 
 }  // namespace pgrecast::catalog

@@ -24,6 +24,11 @@ struct BlockRange {
 std::vector<BlockRange> ranges_left(std::int64_t block_count,
                                     std::vector<BlockRange> done);
 
+// The same ranges, none of them across the end of one of the parts, of so many
+// blocks each, of which the whole consists.
+std::vector<BlockRange> split_at_parts(const std::vector<BlockRange>& ranges,
+                                       const std::vector<std::int64_t>& parts);
+
 struct ChunkLimits {
   // A chunk's transaction holds a snapshot and a lock for about this long.
   milliseconds time_target{500};

@@ -18,7 +18,8 @@ using plan::DataRejected;
 
 // Copies a chunk in one transaction: locks, then a snapshot, INSERT .. SELECT,
 // and `record`, which writes the chunk's row in the state table, so that it is
-// copied exactly once whatever crashes. Returns the number of rows.
+// copied exactly once whatever crashes. Returns the number of rows. Of a
+// partitioned source the blocks are those of one leaf (MigratedTable::leaves).
 //
 // Throws DataRejected, OwnershipLost, catalog::FingerprintMismatch, and what
 // the session throws; then nothing was copied (unless pg::CommitInDoubt).

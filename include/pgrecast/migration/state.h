@@ -111,6 +111,7 @@ struct TableRecord {
   catalog::Oid source_oid = 0;
   catalog::Oid shadow_oid = 0;
   std::int64_t blocks = 0;
+  std::vector<catalog::Heap> leaves;  // of a partitioned source
   std::optional<catalog::Fingerprint> fingerprint;
 };
 std::vector<TableRecord> read_tables(pg::Connection& connection,
@@ -118,7 +119,8 @@ std::vector<TableRecord> read_tables(pg::Connection& connection,
 void set_table_start(pg::Connection& connection, const std::string& name,
                      std::uint32_t ordinal,
                      const catalog::Fingerprint& fingerprint,
-                     std::int64_t blocks);
+                     std::int64_t blocks,
+                     const std::vector<catalog::Heap>& leaves = {});
 
 // The chunk's row, in the transaction that copied it.
 void insert_chunk(pg::Connection& connection, const std::string& name,

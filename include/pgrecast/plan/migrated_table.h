@@ -5,6 +5,7 @@
 #include "pgrecast/plan/target.h"
 
 #include <string>
+#include <vector>
 
 namespace pgrecast::plan {
 
@@ -15,6 +16,10 @@ struct MigratedTable {
   catalog::Table source;
   catalog::Oid shadow_oid = 0;
   catalog::Fingerprint fingerprint;
+  // The leaves of a partitioned source with their sizes at X0, in an order that
+  // stays: a copy counts their blocks as one range after the other. None where
+  // the source is an ordinary table.
+  std::vector<catalog::Heap> leaves = {};
 };
 
 }  // namespace pgrecast::plan

@@ -33,11 +33,13 @@ bool is_taken(pg::Connection& connection, const std::string& insert,
 // The key's columns of one row, as a person reads them: an expression.
 std::string key_shown(const MigratedTable& table);
 
-// The keys of some source rows for which `condition` holds (with `params`), and
-// which the shadow refuses one by one. None where they are in each other's way
-// only. In a transaction of its own, rolled back.
+// The keys of some of the rows that `from` yields (see SelectList::rows) and
+// for which `condition` holds, both with `params`, and which the shadow refuses
+// one by one. None where they are in each other's way only. In a transaction of
+// its own, rolled back.
 std::vector<std::string> rejected_rows(pg::Connection& connection,
                                        const MigratedTable& table,
+                                       const std::string& from,
                                        const std::string& condition,
                                        const std::vector<pg::Param>& params);
 

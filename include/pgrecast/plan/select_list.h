@@ -20,10 +20,14 @@ class SelectList {
     std::vector<std::string> compare_columns;  // the same, less volatile ones
     std::vector<std::string> compare_types;    // what each side is cast to
     std::string alias;                         // the source's, quoted
+    std::string from;                          // ONLY "s"."t"
+    // Heads have a hole where `from` goes: a zero byte, which no SQL text
+    // holds.
     std::string rows_head, rows_tail;
     std::string compare_head, compare_tail;
     std::vector<std::string> key_expressions;  // over columns of key_alias
     std::string ctid_column;                   // quoted; see rows_to_compare()
+    std::string heap_column;                   // quoted, too
   };
 
   SelectList() = default;
@@ -39,18 +43,26 @@ class SelectList {
 
   // SELECT .. of the rows to insert, from those source rows for which
   // `condition` holds. Assignment casts are left to the INSERT.
-  std::string rows(std::string_view condition) const;
+  std::string rows(std::string_view condition) const {
+    return rows(condition, parts_.from);
+  }
+  // The same, of what `from` yields instead of the whole source: a leaf of it,
+  // or a subquery with its columns, their names, and ctid and tableoid.
+  std::string rows(std::string_view condition, std::string_view from) const;
 
-  // The same rows as the shadow has them, cast to the shadow's types, with the
-  // source row's ctid in a column named ctid_column(): for comparison.
+  // The source with all its rows, for FROM: before AS alias().
+  const std::string& from() const { return parts_.from; }
+
+  // The same rows as the shadow has them, cast to the shadow's types: for
+  // comparison. With the source row's ctid in a column named ctid_column(), and
+  // in heap_column() the table that it is of, a leaf if it is partitioned.
   std::string rows_to_compare(std::string_view condition) const;
   const std::string& ctid_column() const { return parts_.ctid_column; }
+  const std::string& heap_column() const { return parts_.heap_column; }
 
-  // The shadow's side of the comparison, its ctid in ctid_column() too; in
-  // heap_column() the table that the ctid is of, a leaf if it is partitioned.
+  // The shadow's side of the comparison, with the same two columns.
   std::string shadow_to_compare(std::string_view shadow,
                                 std::string_view condition) const;
-  std::string heap_column() const;
 
   // The shadow's key columns as expressions over the source's key columns,
   // which the caller provides as columns of the same names of a relation

@@ -64,6 +64,8 @@ struct TableTarget {
   std::vector<std::string> late_constraints;
   // At every level, parents first; none: the shadow is an ordinary table.
   std::vector<Partition> partitions;
+  // Of a source that is partitioned: what its partitions are (partitions.h).
+  std::map<std::string, std::string> source_partitions;
   // Source columns that the script renames: old name, new name.
   std::map<std::string, std::string> renamed;
   std::vector<ScriptGrant> grants;

@@ -36,7 +36,8 @@ class Statements {
   // must have been deleted before.
   const std::string& insert_keys() const { return insert_keys_; }
 
-  // On the source: the rows that insert_keys() reads.
+  // The rows that insert_keys() reads: FROM keys_from() AS alias WHERE ...
+  const std::string& keys_from() const { return keys_from_; }
   const std::string& keys_condition() const { return keys_condition_; }
 
   const std::string& empty_shadow() const { return empty_shadow_; }
@@ -45,6 +46,7 @@ class Statements {
   std::string delete_keys_;
   std::vector<std::string> delete_keys_in_blocks_;
   std::string insert_keys_;
+  std::string keys_from_;
   std::string keys_condition_;
   std::string empty_shadow_;
 };

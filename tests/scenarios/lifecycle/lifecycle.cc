@@ -231,6 +231,7 @@ std::vector<std::string> exact_inventory(const Database& database) {
   constexpr const char* kCounters =
       " - 'relpages' - 'reltuples' - 'relallvisible' - 'relfrozenxid' - "
       "'relminmxid'";
+  Session superuser = database.superuser_session();
   std::string query;
   for (const char* catalog : {"pg_class",
                               "pg_attribute",
@@ -268,6 +269,11 @@ std::vector<std::string> exact_inventory(const Database& database) {
                               "pg_sequences",
                               "pg_largeobject_metadata",
                               "pg_partitioned_table"}) {
+    // PostgreSQL 14 has not all of them.
+    if (superuser.query_value("SELECT to_regclass($1) IS NULL",
+                              fmt::format("pg_catalog.{}", catalog)) == "t") {
+      continue;
+    }
     query += fmt::format(
         "SELECT '{0} ' || (to_jsonb(c){1})::text FROM pg_catalog.{0} c UNION "
         "ALL ",
@@ -286,7 +292,7 @@ std::vector<std::string> exact_inventory(const Database& database) {
       " WHERE database = current_database()"
       " UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts"
       " WHERE database = current_database()";
-  return first_column(database.superuser_session().query_rows(query));
+  return first_column(superuser.query_rows(query));
 }
 
 std::vector<std::string> named_inventory(const Database& database) {

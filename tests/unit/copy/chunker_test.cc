@@ -88,6 +88,26 @@ RC_GTEST_PROP(ChunkerProperty, ChunksAreEachBlockOnceAndStayWithinTheirLimits,
   RC_ASSERT(sum == expected);
 }
 
+// A chunk belongs to one leaf, also where leaves are empty.
+RC_GTEST_PROP(ChunkerProperty, PartsAreNeverCrossedAndNothingIsLost, ()) {
+  const auto parts = *rc::gen::container<std::vector<std::int64_t>>(
+      rc::gen::inRange<std::int64_t>(0, 60));
+  std::int64_t block_count = 0;
+  std::set<std::int64_t> ends;
+  for (const std::int64_t part : parts) ends.insert(block_count += part);
+  const auto left = ranges_left(block_count, some_done(block_count));
+
+  std::set<std::int64_t> whole;
+  for (const BlockRange& range : left) take(whole, range);
+  std::set<std::int64_t> split;
+  for (const BlockRange& range : split_at_parts(left, parts)) {
+    RC_ASSERT(range.first < range.end);
+    RC_ASSERT(*ends.upper_bound(range.first) >= range.end);
+    take(split, range);
+  }
+  RC_ASSERT(split == whole);
+}
+
 TEST(Chunker, HasNothingForAnEmptyTable) {
   Chunker chunker(ranges_left(0, {}), {.decode_bytes_max = kMegabyte});
 

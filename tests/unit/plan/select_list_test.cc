@@ -13,12 +13,16 @@ SelectList some_list() {
   parts.compare_columns = {"id"};
   parts.compare_types = {"bigint"};
   parts.alias = "\"t\"";
-  parts.rows_head = "SELECT \"id\", \"a \"\"b\" FROM (SELECT * FROM s";
+  parts.rows_head = "SELECT \"id\", \"a \"\"b\" FROM (SELECT * FROM ";
+  parts.rows_head += '\0';
+  parts.from = "s";
   parts.rows_tail = ") AS \"t\"";
-  parts.compare_head = "SELECT \"c\" FROM (SELECT * FROM s";
+  parts.compare_head = "SELECT \"c\" FROM (SELECT * FROM ";
+  parts.compare_head += '\0';
   parts.compare_tail = ") AS \"t\" WHERE x";
   parts.key_expressions = {std::string("CAST(\0.\"id\" AS bigint)", 22)};
   parts.ctid_column = "\"c\"";
+  parts.heap_column = "\"h\"";
   return SelectList(std::move(parts));
 }
 
@@ -30,10 +34,13 @@ TEST(SelectListTest, ConditionGoesIntoTheInnermostQuery) {
   EXPECT_EQ(list.rows("true"),
             "SELECT \"id\", \"a \"\"b\" FROM (SELECT * FROM s WHERE true) AS "
             "\"t\"");
+  EXPECT_EQ(list.rows("true", "leaf"),
+            "SELECT \"id\", \"a \"\"b\" FROM (SELECT * FROM leaf WHERE true) "
+            "AS \"t\"");
   EXPECT_EQ(list.rows_to_compare("k = 1"),
             "SELECT \"c\" FROM (SELECT * FROM s WHERE k = 1) AS \"t\" WHERE x");
   EXPECT_EQ(list.shadow_to_compare("m.t", "k = 1"),
-            "SELECT ctid AS \"c\", tableoid AS \"pgrecast_heap\", "
+            "SELECT ctid AS \"c\", tableoid AS \"h\", "
             "CAST(\"id\" AS bigint) AS \"id\" FROM m.t WHERE k = 1");
 }
 

@@ -1,0 +1,477 @@
+// A table that is partitioned already gets a new shape: its partitions stay
+// what they are, or the script names others.
+
+#include "scenarios/lifecycle/lifecycle.h"
+#include "support/eventually.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgrecast::test {
+namespace {
+
+constexpr int kRefused = 3;
+constexpr int kChangesLost = 8;
+
+// Two levels, names that need quotes, a leaf that was attached and has its
+// columns' numbers otherwise, an index with names of its own.
+constexpr const char* kSchema = R"sql(
+CREATE SEQUENCE orders_id_seq AS integer;
+CREATE TABLE orders (
+  gone integer,
+  id integer NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL DEFAULT '2024-06-01',
+  customer integer NOT NULL,
+  code varchar(20) NOT NULL,
+  amount numeric NOT NULL CONSTRAINT positive CHECK (amount > -1000000),
+  legacy text,
+  PRIMARY KEY (id, placed)) PARTITION BY RANGE (placed);
+ALTER SEQUENCE orders_id_seq OWNED BY orders.id;
+ALTER TABLE orders DROP COLUMN gone;
+CREATE TABLE orders_2023 PARTITION OF orders
+  FOR VALUES FROM ('2023-01-01') TO ('2024-01-01') WITH (fillfactor = 20);
+CREATE TABLE orders_2024 (LIKE orders INCLUDING ALL);
+ALTER TABLE orders ATTACH PARTITION orders_2024
+  FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE "Orders 2025" PARTITION OF orders
+  FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (placed);
+CREATE TABLE orders_2025_h1 PARTITION OF "Orders 2025"
+  FOR VALUES FROM ('2025-01-01') TO ('2025-07-01');
+CREATE TABLE orders_2025_h2 PARTITION OF "Orders 2025"
+  FOR VALUES FROM ('2025-07-01') TO ('2026-01-01');
+CREATE TABLE orders_rest PARTITION OF orders DEFAULT;
+CREATE INDEX orders_customer_idx ON orders (customer);
+CREATE INDEX orders_customer_2_idx ON orders (customer);
+ALTER INDEX orders_2023_customer_idx RENAME TO between;
+ALTER INDEX orders_2023_customer_idx1 RENAME TO orders_2023_customer_idx;
+ALTER INDEX between RENAME TO "My Index";
+COMMENT ON TABLE orders_2024 IS 'the busy year';
+COMMENT ON COLUMN orders_2024.amount IS 'in cents';
+COMMENT ON TABLE orders IS 'what customers want';
+ALTER TABLE orders_2024 ALTER customer SET STATISTICS 77;
+INSERT INTO orders SELECT n, timestamp '2023-01-01' + n * interval '3 hours',
+  n % 10 + 1, 'c' || n, n % 977, repeat('old', 60)
+  FROM generate_series(1, 12000) n;
+SELECT setval('orders_id_seq', 12000);
+CREATE VIEW turnover AS
+  SELECT customer, sum(amount) AS amount FROM orders GROUP BY customer;
+CREATE TABLE log (id bigint, what text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql
+  AS $$BEGIN INSERT INTO log VALUES (new.id, tg_op); RETURN new; END$$;
+CREATE TRIGGER noted AFTER INSERT ON orders FOR EACH ROW
+  WHEN (new.amount = 4711) EXECUTE FUNCTION note();
+GRANT SELECT ON orders, orders_2024 TO PUBLIC;
+GRANT INSERT ON orders_2025_h2 TO pg_monitor WITH GRANT OPTION;
+CREATE POLICY all_of_it ON orders USING (true);
+CREATE STATISTICS orders_stats ON customer, placed FROM orders;
+CREATE PUBLICATION outside FOR TABLE orders
+  WITH (publish_via_partition_root = true);
+CREATE TABLE orders_twin (
+  id integer PRIMARY KEY, customer integer, code varchar(20), amount numeric,
+  placed timestamp);
+INSERT INTO orders_twin SELECT id, customer, code, amount, placed FROM orders;
+ANALYZE)sql";
+
+constexpr const char* kScript = R"sql(
+ALTER TABLE orders ALTER COLUMN id TYPE bigint, ALTER COLUMN code TYPE text,
+  ADD COLUMN state text NOT NULL DEFAULT 'new', DROP COLUMN legacy;
+UPDATE orders SET state = 'old' WHERE placed < '2024-01-01';
+CREATE INDEX orders_lower_idx ON orders (lower(code)) WHERE amount > 0;
+)sql";
+
+// The same changes to orders and to its twin; rows move from partition to
+// partition, to the bounds and back, while their keys move as well; some are
+// made through the name of a leaf.
+class TreeLoad {
+ public:
+  explicit TreeLoad(const std::string& dsn)
+      : thread_([this, dsn](const std::stop_token& stop) { work(dsn, stop); }) {
+  }
+
+  void stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  int transactions() const { return transactions_; }
+  std::string failures() const { return failures_; }
+
+ private:
+  void work(const std::string& dsn, const std::stop_token& stop) {
+    std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same for every run
+    Session session(dsn);
+    while (!stop.stop_requested()) {
+      const std::string sqlstate = session.try_exec(statement(random));
+      if (sqlstate == kSuccess) {
+        ++transactions_;
+      } else {
+        failures_ += sqlstate + " ";
+      }
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+
+  std::string statement(std::mt19937& random) {
+    static constexpr std::array kDays = {"2023-12-31 23:59:59.999999",
+                                         "2024-01-01",
+                                         "2024-12-31 23:59:59.999999",
+                                         "2025-01-01",
+                                         "2025-07-07",
+                                         "2026-01-01",
+                                         "2031-01-01"};
+    const auto id = static_cast<int>(random() % 12000) + 1;
+    const char* day = kDays.at(random() % kDays.size());
+    const int fresh = next_id_++;
+    const auto what = random() % 7;
+    std::string both = "BEGIN;";
+    for (const std::string table : {"orders", "orders_twin"}) {
+      const bool root = table == "orders";
+      switch (what) {
+        case 0:
+          both += fmt::format(
+              "INSERT INTO {} (id, customer, code, amount, placed) VALUES ({}, "
+              "{}, 'n{}', 5, '{}');",
+              table, fresh, fresh % 10, fresh, day);
+          break;
+        case 1:
+          both += fmt::format("DELETE FROM {} WHERE id = {};", table, id);
+          break;
+        case 2:  // the key moves, and the row to another partition
+          both +=
+              fmt::format("UPDATE {} SET id = {}, placed = '{}' WHERE id = {};",
+                          table, fresh, day, id);
+          break;
+        case 3:
+          both += fmt::format(
+              "UPDATE {} SET amount = amount + 1 WHERE id = {};", table, id);
+          break;
+        case 4:  // there and back again in one transaction
+          both += fmt::format(
+              "UPDATE {0} SET placed = '2023-03-03' WHERE id = {1};"
+              "UPDATE {0} SET placed = '{2}' WHERE id = {1};",
+              table, id, day);
+          break;
+        case 5:
+          both += fmt::format(
+              "UPDATE {} SET amount = -3 WHERE id = {} AND placed >= "
+              "'2024-01-01' AND placed < '2025-01-01';",
+              root ? "orders_2024" : table, id);
+          break;
+        default:
+          both += fmt::format("UPDATE {} SET placed = '{}' WHERE id = {};",
+                              table, day, id);
+      }
+    }
+    return both + "COMMIT";
+  }
+
+  int next_id_ = 1000000;
+  std::atomic<int> transactions_{0};
+  std::string failures_;
+  std::jthread thread_;
+};
+
+class PartitionedSource : public Lifecycle {
+ protected:
+  void SetUp() override {
+    session().exec(kSchema);
+    script_ = write_script("orders", kScript);
+  }
+
+  void expect_migrated() {
+    Session owner = session();
+    const Rows differences = owner.query_rows(
+        "WITH expected AS (SELECT id::bigint, customer, code::text, amount,"
+        "   placed FROM orders_twin),"
+        " present AS (SELECT id, customer, code, amount, placed FROM orders)"
+        " (SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE present) "
+        "m)"
+        " UNION ALL"
+        " (SELECT 'too much', * FROM (TABLE present EXCEPT ALL TABLE expected) "
+        "t) LIMIT 10");
+    for (const Row& row : differences) {
+      ADD_FAILURE() << row[0] << ": id=" << row[1] << " placed=" << row[5];
+    }
+    EXPECT_EQ(owner.query_value("SELECT format_type(atttypid, -1) FROM "
+                                "pg_attribute WHERE attrelid = "
+                                "'orders_2024'::regclass AND attname = 'id'"),
+              "bigint");
+  }
+
+  void expect_run(int code, const std::string& text, const std::string& file,
+                  const Texts& options = {}) {
+    Program run = start_script(file, options);
+    EXPECT_EQ(run.wait(), code) << run.output();
+    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
+  }
+
+  std::string script_;
+};
+
+TEST_F(PartitionedSource, HoldsEveryRowUnderLoadAndIsByHandTheSame) {
+  TreeLoad load(dsn());
+  Program run = start_script(script_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  ASSERT_TRUE(eventually([&, at = load.transactions()] {
+    return load.transactions() > at + 200;
+  }));
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+  ASSERT_TRUE(eventually(
+      [&, at = load.transactions()] { return load.transactions() > at + 50; }));
+  load.stop();
+
+  EXPECT_EQ(load.failures(), "");
+  expect_migrated();
+  Session owner = session();
+  EXPECT_EQ(owner.try_exec("INSERT INTO pgrecast_orders_retired.orders_2024 "
+                           "SELECT * FROM pgrecast_orders_retired.orders_2024"),
+            "55000");
+  EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
+  const auto migrated = named_inventory(database());
+  owner.exec(
+      "DROP TABLE orders, orders_twin, log CASCADE; DROP PUBLICATION outside;"
+      "DROP FUNCTION note");
+  owner.exec(kSchema);
+  owner.exec(
+      "ALTER TABLE orders ALTER COLUMN id TYPE bigint, ALTER COLUMN code TYPE "
+      "text, ADD COLUMN state text NOT NULL DEFAULT 'new', DROP COLUMN legacy;"
+      "CREATE INDEX orders_lower_idx ON orders (lower(code)) WHERE amount > 0");
+  for (const std::string& line :
+       difference(named_inventory(database()), migrated)) {
+    ADD_FAILURE() << line;
+  }
+}
+
+TEST_F(PartitionedSource, IsKilledAndResumedUnderLoad) {
+  TreeLoad load(dsn());
+  for (const char* point :
+       {"copy:after_commit#3", "settle:deleted", "index:before_commit",
+        "round:before_commit", "exchange:after_drain"}) {
+    Program killed =
+        start_script(script_, {}, {fmt::format("PGRECAST_STOP_AT={}", point)});
+    ASSERT_EQ(killed.wait(), 128 + SIGKILL) << point << killed.output();
+  }
+  Program run = start_script(script_);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+  load.stop();
+
+  EXPECT_EQ(load.failures(), "");
+  expect_migrated();
+}
+
+TEST_F(PartitionedSource, AbortRemovesEveryTrace) {
+  const auto before = exact_inventory(database());
+  for (const char* point : {"copy:after_commit", "cutover:drained"}) {
+    Program killed =
+        start_script(script_, {}, {fmt::format("PGRECAST_STOP_AT={}", point)});
+    ASSERT_EQ(killed.wait(), 128 + SIGKILL) << killed.output();
+    EXPECT_EQ(command({"abort", "--dsn", dsn(), "--state-dir", state_dir(),
+                       "orders"}),
+              0);
+    EXPECT_TRUE(no_session_left(database()));
+    for (const std::string& line :
+         difference(before, exact_inventory(database()))) {
+      ADD_FAILURE() << line;
+    }
+  }
+}
+
+// None of it is in the stream: publish_via_partition_root leaves a leaf's
+// TRUNCATE out.
+TEST_F(PartitionedSource, ALeafThatIsTruncatedOrRewrittenIsVerifiedAgain) {
+  Program run = start_script(script_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("VACUUM FULL orders_2025_h1");
+  session().exec(
+      "TRUNCATE orders_2023;"
+      "DELETE FROM orders_twin WHERE placed < '2024-01-01';"
+      "INSERT INTO orders (id, placed, customer, code, amount) VALUES "
+      "(2000000, '2023-05-05', 1, 'again', 1);"
+      "INSERT INTO orders_twin VALUES (2000000, 1, 'again', 1, '2023-05-05')");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+
+  EXPECT_NE(run.output().find("source was rewritten"), std::string::npos)
+      << run.output();
+  expect_migrated();
+}
+
+// A row that no partition of the new table would hold, or that the stream did
+// not tell of.
+TEST_F(PartitionedSource, APartitionThatComesOrGoesStopsTheMigration) {
+  Program run = start_script(script_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec(
+      "ALTER TABLE orders DETACH PARTITION orders_2023;"
+      "UPDATE orders_2023 SET amount = 12 WHERE id = 5;"
+      "UPDATE orders_twin SET amount = 12 WHERE id = 5;"
+      "ALTER TABLE orders ATTACH PARTITION orders_2023 FOR VALUES FROM "
+      "('2023-01-01') TO ('2024-01-01')");
+  EXPECT_NE(run.wait(), 0);
+  EXPECT_NE(run.err().find("was changed by somebody"), std::string::npos)
+      << run.err();
+  expect_run(kChangesLost, "a partition was detached", script_);
+
+  Program repaired = start_script(script_, {"--repair", "--cutover", "manual"});
+  repaired.wait_for_output("phase changed.*phase=ready");
+  session().exec(
+      "CREATE TABLE orders_1999 PARTITION OF orders FOR VALUES FROM "
+      "('1999-01-01') TO ('2000-01-01')");
+  EXPECT_NE(repaired.wait(), 0);
+  EXPECT_NE(repaired.err().find("orders_1999"), std::string::npos)
+      << repaired.err();
+  session().exec("DROP TABLE orders_1999");
+
+  expect_run(0, "", script_, {"--repair"});
+  expect_migrated();
+}
+
+TEST_F(PartitionedSource, BecomesWhatTheScriptNamesAnew) {
+  session().exec("UPDATE orders SET placed = '2024-05-05' WHERE id = 77");
+  const std::string anew = write_script("orders", R"sql(
+CREATE TABLE orders (
+  id bigint NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL,
+  customer integer NOT NULL,
+  code text NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (id, placed)) PARTITION BY HASH (id);
+CREATE TABLE orders_0 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE orders_2024 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+)sql");
+  TreeLoad load(dsn());
+  Program run = start_script(anew, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  load.stop();
+  session().exec("UPDATE orders_twin SET placed = '2024-05-05' WHERE id = 77");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+
+  expect_migrated();
+  Session owner = session();
+  EXPECT_EQ(owner.query_value("SELECT string_agg(relid::text, ' ') FROM "
+                              "pg_partition_tree('orders') WHERE isleaf"),
+            "orders_0 orders_2024");
+  // The grant of the partition of the same name.
+  EXPECT_EQ(owner.query_value(
+                "SELECT has_table_privilege('public', 'orders_2024', 'SELECT') "
+                "AND NOT has_table_privilege('public', 'orders_0', 'SELECT')"),
+            "t");
+}
+
+TEST_F(PartitionedSource, ARowThatNoPartitionTakesIsTenWithItsKey) {
+  const std::string narrow = write_script("narrow", R"sql(
+ALTER TABLE orders ADD CONSTRAINT small CHECK (amount < 5000);
+)sql");
+  session().exec("UPDATE orders SET amount = 6000 WHERE id IN (4711, 4712)");
+  Program run = start_script(narrow);
+  EXPECT_EQ(run.wait(), 10) << run.output();
+  EXPECT_NE(run.err().find("4711, 2024-08"), std::string::npos) << run.err();
+  EXPECT_NE(run.err().find("4712, 2024-08"), std::string::npos) << run.err();
+  session().exec("UPDATE orders SET amount = 6 WHERE id IN (4711, 4712)");
+
+  Program again = start_script(narrow, {"--cutover", "manual"});
+  again.wait_for_output("phase changed.*phase=ready");
+  session().exec("UPDATE orders SET amount = 6000 WHERE id = 9000");
+  EXPECT_EQ(again.wait(), 10) << again.output();
+  EXPECT_NE(again.err().find("9000"), std::string::npos) << again.err();
+  EXPECT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "narrow"}),
+      0);
+}
+
+struct Own {
+  const char* sql;
+  const char* text;
+};
+
+// What a partition has of its own, each by name. Groups, since some of it keeps
+// the plan from looking at the rest.
+TEST_F(PartitionedSource, WhatAPartitionHasOfItsOwnIsRefusedByName) {
+  const std::vector<std::vector<Own>> groups = {
+      {{"CREATE INDEX own_idx ON orders_2024 (code)", "own_idx"},
+       {"ALTER TABLE orders_2024 ADD CONSTRAINT own_check CHECK (id > 0)",
+        "own_check"},
+       {"ALTER TABLE orders_2024 ALTER amount SET DEFAULT 4", "column amount"},
+       {"GRANT SELECT (code) ON orders_2024 TO PUBLIC",
+        "column grant on partition orders_2024 code"},
+       {"CREATE TRIGGER own_trigger AFTER DELETE ON orders_2024 FOR EACH ROW "
+        "EXECUTE FUNCTION note()",
+        "own_trigger"},
+       {"CREATE POLICY own_policy ON orders_2024 USING (true)", "own_policy"},
+       {"ALTER TABLE orders_2023 ENABLE ROW LEVEL SECURITY",
+        "partition orders_2023 is"},
+       {"CREATE RULE own_rule AS ON DELETE TO orders_2024 DO INSTEAD NOTHING",
+        "own_rule"},
+       {"CREATE STATISTICS own_stats ON id, code FROM orders_2024",
+        "own_stats"},
+       {"CREATE VIEW own_view AS SELECT id FROM orders_2024", "own_view"},
+       {"CREATE PUBLICATION own_pub FOR TABLE orders_2024", "own_pub"},
+       {"CREATE SEQUENCE own_seq OWNED BY orders_2024.id", "own_seq"},
+       {"CREATE TABLE refers (id integer, placed timestamp, CONSTRAINT own_ref "
+        "FOREIGN KEY (id, placed) REFERENCES orders_2024)",
+        "own_ref"},
+       {"CREATE TABLE referred (id integer PRIMARY KEY); ALTER TABLE "
+        "orders_2024 ADD CONSTRAINT own_key FOREIGN KEY (id) REFERENCES "
+        "referred NOT VALID",
+        "own_key"},
+       {"CREATE INDEX half_idx ON ONLY orders (amount)", "half_idx"},
+       {"COMMENT ON INDEX orders_2024_pkey IS 'own'",
+        "comment on index of orders_pkey"}},
+      {{"ALTER TABLE orders_2024 REPLICA IDENTITY FULL",
+        "orders_2024 has a replica identity"},
+       {"CREATE SCHEMA elsewhere; ALTER TABLE orders_2023 SET SCHEMA elsewhere",
+        "lies in another schema"}},
+      {{"CREATE TABLE referred (id integer PRIMARY KEY); INSERT INTO referred "
+        "SELECT generate_series(1, 20000); ALTER TABLE orders ADD CONSTRAINT "
+        "root_key FOREIGN KEY (id) REFERENCES referred",
+        "root_key"},
+       {"CREATE TABLE refers (id integer, placed timestamp, CONSTRAINT "
+        "root_ref FOREIGN KEY (id, placed) REFERENCES orders)",
+        "root_ref"},
+       {"CREATE MATERIALIZED VIEW kept AS SELECT id FROM orders", "kept"}}};
+  for (const std::vector<Own>& group : groups) {
+    for (const Own& own : group) session().exec(own.sql);
+    Program run = start_script(script_);
+    EXPECT_EQ(run.wait(), kRefused) << run.output();
+    for (const Own& own : group) {
+      EXPECT_NE(run.err().find(own.text), std::string::npos)
+          << own.text << run.err();
+    }
+    session().exec(
+        "DROP OWNED BY CURRENT_USER CASCADE; CREATE SCHEMA IF NOT EXISTS "
+        "public");
+    session().exec(kSchema);
+  }
+}
+
+// The exchange asks again.
+TEST_F(PartitionedSource, WhatComesToAPartitionLaterStopsTheExchange) {
+  Program run = start_script(script_, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec(
+      "CREATE TRIGGER own_trigger AFTER DELETE ON orders_2024 FOR EACH ROW "
+      "EXECUTE FUNCTION note();"
+      "GRANT SELECT ON orders_2023 TO PUBLIC");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_NE(run.wait(), 0);
+  EXPECT_NE(run.err().find("own_trigger"), std::string::npos) << run.err();
+  session().exec("DROP TRIGGER own_trigger ON orders_2024");
+
+  expect_run(0, "", script_);
+  expect_migrated();
+  EXPECT_EQ(
+      session().query_value(
+          "SELECT has_table_privilege('public', 'orders_2023', 'SELECT')"),
+      "t");
+}
+
+}  // namespace
+}  // namespace pgrecast::test
