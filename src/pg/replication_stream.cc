@@ -13,6 +13,17 @@ namespace {
 
 constexpr auto kSendTimeMax = std::chrono::seconds(30);
 
+// In a replication command a backslash is a character like any other, and E'..'
+// is a syntax error.
+std::string quote_for_replication(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (c == '\'') quoted += c;
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
 }  // namespace
 
 void ReplicationStream::Payload::Free::operator()(char* bytes) const noexcept {
@@ -23,10 +34,11 @@ ReplicationStream::ReplicationStream(Connection connection,
                                      const std::string& slot,
                                      const std::string& publication)
     : connection_(std::move(connection)) {
-  connection_.exec(fmt::format(
-      "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', "
-      "publication_names {}, messages 'true')",
-      quote_identifier(slot), quote_literal(quote_identifier(publication))));
+  connection_.exec(
+      fmt::format("START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', "
+                  "publication_names {}, messages 'true')",
+                  quote_identifier(slot),
+                  quote_for_replication(quote_identifier(publication))));
 }
 
 std::optional<ReplicationStream::Payload> ReplicationStream::try_receive() {
