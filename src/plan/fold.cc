@@ -127,6 +127,8 @@ class Folder {
 
  private:
   Folding begin(const FoldTable& table);
+  bool follows_refused(const script::Statement& statement);
+  void apply_or_note(const script::Statement& statement);
   void apply(const script::Statement& statement,
              const script::AlterTable& body);
   void apply(const script::Statement& statement,
@@ -205,6 +207,8 @@ class Folder {
   pg::Connection* connection_;
   const script::Script* script_;
   ScriptSettings settings_;
+  std::vector<Refusal> refusals_;
+  std::set<catalog::Oid> lost_;  // sources with a refused statement
   ValueRules rules_;
   // By an expression's place: what stands for now() and its like in it.
   std::map<std::size_t, std::vector<script::Replacement>> frozen_;
@@ -260,9 +264,9 @@ Folding Folder::begin(const FoldTable& table) {
 Folded Folder::fold(const std::vector<FoldTable>& tables) {
   for (const FoldTable& table : tables) foldings_.push_back(begin(table));
   for (const script::Statement& statement : script_->statements()) {
-    std::visit([&](const auto& body) { apply(statement, body); },
-               statement.body);
+    if (!follows_refused(statement)) apply_or_note(statement);
   }
+  if (!refusals_.empty()) throw Refused(std::move(refusals_));
   settings_.finish();
   if (!made_under_) made_under_ = settings_.values();
   Folded folded;
@@ -277,6 +281,46 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   std::ranges::move(notes_, std::back_inserter(folded.notes));
   folded.warnings = rules_.warnings();
   return folded;
+}
+
+// Nothing that later statements could miss.
+bool makes_nothing(const script::Statement& statement) {
+  return std::holds_alternative<script::Update>(statement.body) ||
+         std::holds_alternative<script::Delete>(statement.body) ||
+         std::holds_alternative<script::CommentOnTable>(statement.body) ||
+         std::holds_alternative<script::CommentOnObject>(statement.body) ||
+         std::holds_alternative<script::ChangeGrants>(statement.body);
+}
+
+// A refused statement makes nothing, so what stands behind it on the same table
+// may be refused for that alone: it is looked at only where the refused one
+// would have made nothing either.
+bool Folder::follows_refused(const script::Statement& statement) {
+  if (lost_.empty()) return false;
+  const script::TableName* name = script::table_of(statement);
+  if (name == nullptr) return true;
+  const auto oid = settings_.find_relation(name->schema, name->name);
+  return !oid || lost_.contains(*oid);
+}
+
+void Folder::apply_or_note(const script::Statement& statement) {
+  connection_->exec("SAVEPOINT statement");
+  try {
+    std::visit([&](const auto& body) { apply(statement, body); },
+               statement.body);
+    connection_->exec("RELEASE SAVEPOINT statement");
+  } catch (const Refused& refused) {
+    connection_->exec("ROLLBACK TO SAVEPOINT statement");
+    std::ranges::copy(refused.refusals(), std::back_inserter(refusals_));
+    if (makes_nothing(statement)) return;
+    const script::TableName* name = script::table_of(statement);
+    const auto oid = name == nullptr
+                         ? std::nullopt
+                         : settings_.find_relation(name->schema, name->name);
+    // Of any of them, where it cannot be told.
+    if (!oid) throw Refused(std::move(refusals_));
+    lost_.insert(*oid);
+  }
 }
 
 // The script's own settings, its search_path above all, hold while its words
@@ -616,7 +660,7 @@ void Folder::change_key(const script::Statement& statement, Folding& folding,
              kKeyRemedy);
     }
     if (const auto problem = key_conversion_problem(before, after)) {
-      refuse(statement.span.begin,
+      refuse(change != nullptr ? change->type.begin : statement.span.begin,
              fmt::format("column {} belongs to the key: {}", before.name,
                          *problem),
              kKeyRemedy);

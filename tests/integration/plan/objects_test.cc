@@ -152,6 +152,42 @@ TEST_F(ObjectsTest, TheShadowIsLeftWithTheGrantsThatItHad) {
             "(null)");
 }
 
+// All of them at once, each with its place; but not what only follows from
+// another one: of what stands behind a refused ALTER TABLE nothing is said.
+TEST_F(ObjectsTest, EveryRefusalIsSaidWithItsPlace) {
+  make_tables("src", kTable);
+  make_tables("src", "CREATE TABLE u (id int PRIMARY KEY, \"名前\" text)");
+  const std::string script =
+      "UPDATE t SET a = random();\n"
+      "\tCOMMENT ON INDEX none IS 'x';\n"
+      "UPDATE u SET \"名前\" = 'e\xCC\x81' || nothing;\n"
+      "ALTER TABLE t ADD COLUMN x nonsense;\n"
+      "UPDATE t SET x = 1;\n"
+      "GRANT SELECT (none) ON u TO PUBLIC;\n"
+      "ALTER TABLE u ALTER COLUMN id TYPE smallint";
+  std::vector<std::string> said;
+  try {
+    plan_of(script);
+  } catch (const Refused& refused) {
+    for (const Refusal& refusal : refused.refusals()) {
+      said.push_back(refusal.what);
+      EXPECT_NE(refusal.remedy, "");
+    }
+  }
+
+  ASSERT_EQ(said.size(), 6U) << testing::PrintToString(said);
+  EXPECT_THAT(said[0], testing::StartsWith("test.sql:1:18: "));
+  EXPECT_THAT(said[1], testing::StartsWith("test.sql:2:19: none is no index"));
+  EXPECT_THAT(said[1], testing::HasSubstr("\n  \tCOMMENT ON INDEX none IS 'x';"
+                                          "\n  \t                 ^"));
+  EXPECT_THAT(said[2], testing::StartsWith("test.sql:3:29: nothing is no"));
+  // Two columns a character of the name, none for the accent.
+  EXPECT_THAT(said[2], testing::HasSubstr("\n  " + std::string(29, ' ') + "^"));
+  EXPECT_THAT(said[3], testing::StartsWith("test.sql:4:1: the server refuses"));
+  EXPECT_THAT(said[4], testing::StartsWith("test.sql:6:1: the server refuses"));
+  EXPECT_THAT(said[5], testing::StartsWith("test.sql:7:36: column id belongs"));
+}
+
 TEST_F(ObjectsTest, TheTargetKeepsThemAll) {
   make_tables("src", kTable);
   const TableTarget target =
