@@ -13,9 +13,10 @@ using catalog::QualifiedName;
 
 constexpr int kHasPublicationFilters = 150000;
 
-// Each: what, statement, on which relation. $1: tables, $2: a schema, quoted.
+// Each: what, statement, on which relation. $1: tables (of triggers and rules,
+// also views; of defaults, only views), $2: a schema, quoted.
 constexpr const char* kTriggers = R"sql(
-SELECT pg_catalog.format('trigger %s on table %s.%s', t.tgname, n.nspname, c.relname),
+SELECT pg_catalog.format('trigger %s on %s.%s', t.tgname, n.nspname, c.relname),
        pg_catalog.pg_get_triggerdef(t.oid, true), pg_catalog.quote_ident(c.relname)
 FROM pg_catalog.pg_trigger t
 JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
@@ -39,6 +40,20 @@ WHERE r.ev_type <> '1' AND pg_catalog.pg_table_is_visible(c.oid) AND $2 <> ''
            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
            AND d.refobjid = ANY ($1::pg_catalog.oid[])))
 ORDER BY r.oid)sql";
+
+constexpr const char* kViewDefaults = R"sql(
+SELECT pg_catalog.format('the default of column %s of view %s.%s', a.attname, n.nspname,
+                         c.relname),
+       pg_catalog.format('ALTER VIEW %I ALTER COLUMN %I SET DEFAULT %s', c.relname, a.attname,
+                         pg_catalog.pg_get_expr(d.adbin, d.adrelid)),
+       pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+JOIN pg_catalog.pg_class c ON c.oid = d.adrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND pg_catalog.pg_table_is_visible(c.oid)
+  AND $2 <> ''
+ORDER BY d.oid)sql";
 
 // The definitions that the server prints begin with the schema and the name;
 // that part alone is exchanged, and only if it is exactly what it must be.
@@ -98,16 +113,14 @@ ORDER BY r.oid)sql";
 
 std::vector<Definition> read_definitions(pg::Connection& connection,
                                          const std::vector<Oid>& tables,
+                                         const std::vector<Oid>& views,
                                          const std::string& schema) {
-  std::vector<const char*> queries = {kTriggers, kRules, kFunctions,
-                                      kStatistics};
-  if (connection.server_version() >= kHasPublicationFilters) {
-    queries.push_back(kPublications);
-  }
+  std::vector<Oid> both = tables;
+  both.insert(both.end(), views.begin(), views.end());
   std::vector<Definition> all;
-  for (const char* query : queries) {
+  const auto read = [&](const char* query, const std::vector<Oid>& of) {
     const pg::Result result = connection.exec(
-        query, {catalog::oid_array(tables), pg::quote_identifier(schema)});
+        query, {catalog::oid_array(of), pg::quote_identifier(schema)});
     for (int row = 0; row < result.rows(); ++row) {
       Definition one;
       one.what = result.text(row, 0);
@@ -115,12 +128,20 @@ std::vector<Definition> read_definitions(pg::Connection& connection,
       one.on = result.text(row, 2);
       all.push_back(std::move(one));
     }
+  };
+  read(kTriggers, both);
+  read(kRules, both);
+  read(kViewDefaults, views);
+  read(kFunctions, tables);
+  read(kStatistics, tables);
+  if (connection.server_version() >= kHasPublicationFilters) {
+    read(kPublications, tables);
   }
   return all;
 }
 
-std::vector<QualifiedName> tables_with_rules(pg::Connection& connection,
-                                             const std::vector<Oid>& tables) {
+std::vector<QualifiedName> tables_with_rules(
+    pg::Connection& connection, const std::vector<Oid>& relations) {
   const pg::Result result = connection.exec(
       R"sql(
 SELECT DISTINCT n.nspname, c.relname
@@ -133,7 +154,7 @@ WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
   AND d.refobjid = ANY ($1::pg_catalog.oid[])
   AND c.oid <> ALL ($1::pg_catalog.oid[])
 ORDER BY 1, 2)sql",
-      {catalog::oid_array(tables)});
+      {catalog::oid_array(relations)});
   std::vector<QualifiedName> names;
   for (int row = 0; row < result.rows(); ++row) {
     names.push_back({.schema = std::string(result.text(row, 0)),

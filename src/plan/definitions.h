@@ -19,15 +19,16 @@ struct Definition {
 };
 
 // Triggers, rules, extended statistics and publications of the tables, and
-// functions whose bodies the server keeps parsed. What has a name with a schema
-// is made in `schema` instead. Of tables that the search_path does not find
+// functions whose bodies the server keeps parsed; triggers, rules and columns'
+// defaults of the views that are created anew. What has a name with a schema is
+// made in `schema` instead. Of relations that the search_path does not find
 // there is none.
 std::vector<Definition> read_definitions(
     pg::Connection& connection, const std::vector<catalog::Oid>& tables,
-    const std::string& schema);
+    const std::vector<catalog::Oid>& views, const std::string& schema);
 
 // Other tables that have a rule which mentions one of these.
 std::vector<catalog::QualifiedName> tables_with_rules(
-    pg::Connection& connection, const std::vector<catalog::Oid>& tables);
+    pg::Connection& connection, const std::vector<catalog::Oid>& relations);
 
 }  // namespace pgrecast::plan

@@ -53,7 +53,13 @@ class Trial {
       return view.materialized || (!view.direct && !view.anew);
     });
     for (const DependentView& view : views_) add(schemas_, view.name.schema);
-    others_ = tables_with_rules(connection, sources_);
+    std::vector<catalog::Oid> both = sources_;
+    for (const DependentView& view : views_) {
+      if (!view.anew) continue;
+      anew_.push_back(view.oid);
+      both.push_back(view.oid);
+    }
+    others_ = tables_with_rules(connection, both);
     for (const QualifiedName& other : others_) add(schemas_, other.schema);
   }
 
@@ -64,7 +70,7 @@ class Trial {
     const pg::Result conditions =
         connection_.exec(kConditions, {catalog::oid_array(sources_)});
     const std::vector<Definition> others =
-        read_definitions(connection_, sources_, shadow_schemas_.front());
+        read_definitions(connection_, sources_, anew_, shadow_schemas_.front());
     std::vector<std::string> path = shadow_schemas_;
     path.insert(path.end(), schemas_.begin(), schemas_.end());
     set_path(path);
@@ -206,6 +212,7 @@ class Trial {
   std::vector<catalog::Reshaped> shapes_;
   std::vector<catalog::Oid> sources_;
   std::vector<DependentView> views_;
+  std::vector<catalog::Oid> anew_;  // of views_
   std::vector<QualifiedName> others_;
   std::vector<std::string> shadow_schemas_;
   std::vector<std::string> schemas_;

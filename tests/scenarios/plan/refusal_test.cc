@@ -202,6 +202,20 @@ const std::vector<Case>& cases() {
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE PUBLICATION p FOR "
        "TABLE t WHERE (v > 5) WITH (publish = 'insert')",
        kText, "does not work with the new shape"},
+      {"ViewsDefault",
+       "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE VIEW w AS SELECT v "
+       "FROM t; ALTER VIEW w ALTER v SET DEFAULT 9",
+       "ALTER TABLE t ALTER v TYPE date USING '2020-01-01'::date + v",
+       "does not work with the new shape"},
+      {"ViewsTriggerWithoutRights", kNumbers,
+       "ALTER TABLE t ALTER v TYPE bigint",
+       "must be made again, for which rights are missing",
+       "CREATE VIEW w AS SELECT v FROM t; CREATE FUNCTION f() RETURNS trigger "
+       "LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER tr INSTEAD "
+       "OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION f(); REVOKE EXECUTE ON "
+       "FUNCTION f FROM PUBLIC; DO $$ BEGIN EXECUTE format('ALTER VIEW w OWNER "
+       "TO %s', (SELECT relowner::regrole FROM pg_class WHERE oid = "
+       "'t'::regclass)); END $$"},
       {"TriggersFunctionWithoutRights", kTable, kAdd,
        "must be made again, for which rights are missing",
        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN "
