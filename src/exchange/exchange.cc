@@ -781,8 +781,9 @@ void Exchange::read_grants_again() {
                           .wanted = std::move(wanted),
                           .current_role = current_role_});
     std::ranges::move(statements, std::back_inserter(grants_));
-    for (const auto& [was, now] :
-         partition_pairs(before_[i].source_parts, before_[i].shadow_parts)) {
+    for (const auto& [was, now] : pairs_with_other_grants(
+             connection_, partition_pairs(before_[i].source_parts,
+                                          before_[i].shadow_parts))) {
       auto more =
           grant_statements({.relation = pg::quote_qualified(
                                 table.target->source.schema, now.name.name),

@@ -1,12 +1,14 @@
 #include "partitions.h"
 
 #include "pgrecast/catalog/shape.h"
+#include "pgrecast/catalog/views.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/partitions.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 namespace pgrecast::exchange {
@@ -91,6 +93,35 @@ std::vector<std::pair<TreePart, TreePart>> partition_pairs(
       if (was.name.name == now.name.name) pairs.emplace_back(was, now);
     }
   }
+  return pairs;
+}
+
+std::vector<std::pair<TreePart, TreePart>> pairs_with_other_grants(
+    pg::Connection& connection,
+    std::vector<std::pair<TreePart, TreePart>> pairs) {
+  if (pairs.empty()) return pairs;
+  std::vector<catalog::Oid> was;
+  std::vector<catalog::Oid> now;
+  for (const auto& [source, shadow] : pairs) {
+    was.push_back(source.oid);
+    now.push_back(shadow.oid);
+  }
+  const pg::Result same =
+      connection.exec(R"sql(
+SELECT p.was
+FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]),
+                pg_catalog.unnest($2::pg_catalog.oid[])) AS p(was, now)
+JOIN pg_catalog.pg_class w ON w.oid = p.was
+JOIN pg_catalog.pg_class n ON n.oid = p.now
+WHERE COALESCE(w.relacl, pg_catalog.acldefault('r', w.relowner))::pg_catalog.text
+    = COALESCE(n.relacl, pg_catalog.acldefault('r', n.relowner))::pg_catalog.text)sql",
+                      {catalog::oid_array(was), catalog::oid_array(now)});
+  std::set<catalog::Oid> alike;
+  for (int row = 0; row < same.rows(); ++row) {
+    alike.insert(same.number<catalog::Oid>(row, 0));
+  }
+  std::erase_if(
+      pairs, [&](const auto& pair) { return alike.contains(pair.first.oid); });
   return pairs;
 }
 

@@ -32,6 +32,12 @@ std::vector<std::pair<TreePart, TreePart>> partition_pairs(
     const std::vector<TreePart>& of_source,
     const std::vector<TreePart>& of_shadow);
 
+// Those of them whose grants differ; there may be hundreds, and the table is
+// locked.
+std::vector<std::pair<TreePart, TreePart>> pairs_with_other_grants(
+    pg::Connection& connection,
+    std::vector<std::pair<TreePart, TreePart>> pairs);
+
 // What the partitions under `root` are, by name: before the exchange and after
 // it the same, wherever they lie. Empty for an ordinary table.
 Inventory read_partition_facts(pg::Connection& connection,

@@ -366,6 +366,49 @@ CREATE TABLE orders_2024 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAIND
             "t");
 }
 
+TEST_F(PartitionedSource, BecomesAPlainTable) {
+  session().exec(
+      "CREATE TABLE refers (id integer, placed timestamp, CONSTRAINT to_it "
+      "FOREIGN KEY (id, placed) REFERENCES orders DEFERRABLE)");
+  const std::string plain = write_script("orders", R"sql(
+CREATE TABLE orders (
+  id bigint NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL,
+  customer integer NOT NULL,
+  code text NOT NULL,
+  amount numeric NOT NULL,
+  PRIMARY KEY (id, placed));
+)sql");
+  Program refused = start_script(plain);
+  EXPECT_EQ(refused.wait(), kRefused) << refused.output();
+  EXPECT_NE(refused.err().find("to_it"), std::string::npos) << refused.err();
+  session().exec("DROP TABLE refers");
+  TreeLoad load(dsn());
+  Program run = start_script(plain, {"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  ASSERT_TRUE(eventually([&, at = load.transactions()] {
+    return load.transactions() > at + 100;
+  }));
+  load.stop();
+  EXPECT_EQ(load.failures(), "");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
+
+  Session owner = session();
+  EXPECT_EQ(owner.query_value(
+                "SELECT count(*) FROM (SELECT id, customer, code, amount, "
+                "placed FROM orders EXCEPT ALL SELECT id, customer, code, "
+                "amount, placed FROM orders_twin) AS d"),
+            "0");
+  EXPECT_EQ(owner.query_value("SELECT count(*) = (SELECT count(*) FROM "
+                              "orders_twin) FROM orders"),
+            "t");
+  EXPECT_EQ(owner.query_value("SELECT relkind::text || ' ' || "
+                              "(to_regclass('orders_2024') IS NULL)::text "
+                              "FROM pg_class WHERE oid = 'orders'::regclass"),
+            "r true");
+}
+
 TEST_F(PartitionedSource, ARowThatNoPartitionTakesIsTenWithItsKey) {
   const std::string narrow = write_script("narrow", R"sql(
 ALTER TABLE orders ADD CONSTRAINT small CHECK (amount < 5000);
