@@ -29,7 +29,9 @@ std::string any_statement() {
        other + "::text", "coalesce(" + other + "::text, 'none')",
        "length(" + other + "::text)", "octet_length(" + other + "::text)",
        "t." + other, "left(" + other + "::text, 3)", other + " + 1",
-       "CASE WHEN a = 1 THEN 1 END"});
+       "CASE WHEN a = 1 THEN 1 END", "concat(" + other + ", '-', d)",
+       "to_char(d::timestamptz, 'DD.MM.YYYY HH24')", "d::timestamptz::text",
+       "format('%s', " + other + ")"});
   const std::string condition =
       *one_of({"a > 1", "a IS NULL", other + "::text = '1'", "s LIKE 's%'",
                "NOT (a = 1)", other + " IS NOT NULL", "length(v) > 2", "n > b",
@@ -37,7 +39,11 @@ std::string any_statement() {
   const std::string type =
       *one_of({"bigint", "text", "varchar(4)", "char(8)", "numeric(6,1)", "int",
                "numeric", "date", "timestamptz", "bit(3)", "short"});
-  switch (*rc::gen::inRange(0, 10)) {
+  switch (*rc::gen::inRange(0, 11)) {
+    case 10:
+      return *one_of({"SET TIME ZONE 'Asia/Tokyo'",
+                      "SET datestyle = 'SQL, DMY'", "SET work_mem = '9MB'",
+                      "RESET datestyle"});
     case 0:
       return "UPDATE t SET " + column + " = " + value;
     case 1:

@@ -149,7 +149,7 @@ TEST_F(ValueRulesTest, TheOperatorCanVouchForAFunction) {
   refused(script, "--assume-immutable f: there is no such function, or more");
   assume_immutable_ = {"nothing(", "f(int)"};
   refused(script, "--assume-immutable nothing(: there is no such function");
-  assume_immutable_ = {"random"};
+  assume_immutable_ = {"random()"};
   refused(script,
           "--assume-immutable random(): this is volatile by its nature");
 
