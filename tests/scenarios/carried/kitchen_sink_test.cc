@@ -274,5 +274,21 @@ TEST_F(KitchenSinkTest, ComesAlongWhereAColumnChangesItsType) {
   }
 }
 
+class TemporalKeyTest : public Operation {};
+
+// A temporal key's "equal" is "overlaps" in its last column: not a key of rows.
+TEST_F(TemporalKeyTest, IsRefusedByName) {
+  if (cluster().version() < 18) GTEST_SKIP() << "no WITHOUT OVERLAPS before 18";
+  session().exec(
+      "CREATE TABLE t (r int4range, during int4range, v int, CONSTRAINT "
+      "temporal PRIMARY KEY (r, during WITHOUT OVERLAPS))");
+  std::string said;
+
+  EXPECT_EQ(plan("temporal", "ALTER TABLE t ALTER v TYPE bigint", &said), 3);
+
+  EXPECT_NE(said.find("its key is the index temporal, but"), std::string::npos)
+      << said;
+}
+
 }  // namespace
 }  // namespace pgrecast::test
