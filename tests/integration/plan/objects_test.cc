@@ -60,6 +60,18 @@ TEST_F(ObjectsTest, RefusesWhatIsNotOfTheMigration) {
   }
 }
 
+// CREATE TABLE makes the clone anew.
+TEST_F(ObjectsTest, RefusesGrantsBeforeTheWholeShape) {
+  make_tables("src", "CREATE TABLE w (id int PRIMARY KEY, a int)");
+  constexpr const char* kShape = "CREATE TABLE w (a int, id int PRIMARY KEY)";
+
+  refuses("", std::string("GRANT SELECT ON w TO PUBLIC; ") + kShape,
+          "is gone with the CREATE TABLE behind it");
+  EXPECT_THAT(anonymous(grants_of(std::string(kShape) +
+                                  "; GRANT SELECT ON w TO PUBLIC")),
+              testing::ElementsAre(grant("SELECT", "", true)));
+}
+
 // By hand the server would have refused the name, or chosen another.
 TEST_F(ObjectsTest, RefusesNamesThatOthersHave) {
   make_tables("src", kTable);

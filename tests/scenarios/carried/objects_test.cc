@@ -131,5 +131,42 @@ TEST_F(ObjectsTest, GrantsOfOthersMeanwhileGoAlong) {
   EXPECT_EQ(facts("live"), facts("hand"));
 }
 
+// Who was granted a right may have passed it on: those grants are his, also on
+// the new table, and go with his own where the script takes it away.
+TEST_F(ObjectsTest, RightsThatWerePassedOnFollowTheirGrantor) {
+  superuser_session().exec(fmt::format(
+      "CREATE ROLE passer; CREATE ROLE keeper; GRANT passer, keeper TO \"{}\"",
+      database().role()));
+  for (const char* schema : {"live", "hand"}) {
+    session().exec(fmt::format(
+        "GRANT USAGE ON SCHEMA {0} TO passer, keeper;"
+        "GRANT SELECT, INSERT ON {0}.t TO passer, keeper WITH GRANT OPTION;"
+        "SET ROLE passer; GRANT SELECT, INSERT ON {0}.t TO pg_signal_backend;"
+        "SET ROLE keeper; GRANT INSERT ON {0}.t TO pg_signal_backend;"
+        "GRANT SELECT ON {0}.t TO PUBLIC",
+        schema));
+  }
+  constexpr const char* kChain =
+      "ALTER TABLE {0}.t ALTER COLUMN id TYPE bigint;"
+      "REVOKE SELECT, INSERT ON {0}.t FROM passer CASCADE;"
+      "REVOKE SELECT ON {0}.t FROM PUBLIC;"
+      "GRANT DELETE ON {0}.t TO keeper WITH GRANT OPTION";
+  std::string said;
+  EXPECT_EQ(plan("restricted",
+                 "ALTER TABLE live.t ADD x int; REVOKE SELECT ON live.t FROM "
+                 "passer",
+                 &said),
+            3);
+  EXPECT_NE(said.find("dependent privileges exist"), std::string::npos) << said;
+  session().exec(fmt::format(fmt::runtime(kChain), "hand"));
+
+  migrate("chain", fmt::format(fmt::runtime(kChain), "live"));
+
+  EXPECT_EQ(facts("live"), facts("hand"));
+  command("finish", "chain");
+  superuser_session().exec(
+      "DROP OWNED BY passer, keeper; DROP ROLE passer, keeper");
+}
+
 }  // namespace
 }  // namespace pgrecast::test
