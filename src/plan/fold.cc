@@ -1047,6 +1047,12 @@ void Folder::apply(const script::Statement& statement,
            fmt::format("the script makes table {} twice", body.table.name),
            "leave one of the two out");
   }
+  if (has_statistics(*connection_, folding.shadow_oid)) {
+    refuse(
+        statement.span.begin,
+        "the statistics that the script has made are gone with the old shape",
+        "put CREATE STATISTICS behind CREATE TABLE");
+  }
   const auto comments =
       comments_by_column(*connection_, folding.shadow_oid, shadow);
   connection_->exec("DROP TABLE " + shadow);

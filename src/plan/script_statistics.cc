@@ -32,6 +32,15 @@ std::string schema_of_new_statistics(pg::Connection& connection,
   return std::string(schema.text(0, 0));
 }
 
+bool has_statistics(pg::Connection& connection, catalog::Oid table) {
+  return !connection
+              .exec(
+                  "SELECT FROM pg_catalog.pg_statistic_ext"
+                  " WHERE stxrelid = $1::pg_catalog.oid",
+                  {table})
+              .empty();
+}
+
 bool are_there(pg::Connection& connection, const catalog::QualifiedName& name) {
   return !connection
               .exec(

@@ -21,6 +21,9 @@ std::string schema_of_new_statistics(pg::Connection& connection,
                                      const script::ObjectName& name,
                                      const std::string& search_path);
 
+// Whether the table has any.
+bool has_statistics(pg::Connection& connection, catalog::Oid table);
+
 // Whether there are any of that name.
 bool are_there(pg::Connection& connection, const catalog::QualifiedName& name);
 

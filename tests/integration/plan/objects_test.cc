@@ -67,6 +67,8 @@ TEST_F(ObjectsTest, RefusesGrantsBeforeTheWholeShape) {
 
   refuses("", std::string("GRANT SELECT ON w TO PUBLIC; ") + kShape,
           "is gone with the CREATE TABLE behind it");
+  refuses("", std::string("CREATE STATISTICS n ON id, a FROM w; ") + kShape,
+          "are gone with the old shape");
   EXPECT_THAT(anonymous(grants_of(std::string(kShape) +
                                   "; GRANT SELECT ON w TO PUBLIC")),
               testing::ElementsAre(grant("SELECT", "", true)));
