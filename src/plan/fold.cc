@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/assert.h"
 #include "pgrecast/base/error.h"
+#include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
@@ -263,8 +264,13 @@ Folding Folder::begin(const FoldTable& table) {
 
 Folded Folder::fold(const std::vector<FoldTable>& tables) {
   for (const FoldTable& table : tables) foldings_.push_back(begin(table));
+  std::vector<const script::Statement*> order;
   for (const script::Statement& statement : script_->statements()) {
-    if (!follows_refused(statement)) apply_or_note(statement);
+    order.push_back(&statement);
+  }
+  if (!rule_on("fold_order")) std::ranges::reverse(order);
+  for (const script::Statement* statement : order) {
+    if (!follows_refused(*statement)) apply_or_note(*statement);
   }
   if (!refusals_.empty()) throw Refused(std::move(refusals_));
   settings_.finish();
@@ -345,6 +351,7 @@ void Folder::run_script_sql(const script::Statement& statement,
 
 void Folder::apply(const script::Statement& statement,
                    const script::SetVariable& body) {
+  if (!rule_on("fold_settings")) return;
   settings_.apply(statement, body);
 }
 
@@ -526,7 +533,7 @@ std::string Folder::added_value(const script::Statement& statement,
   };
   if (column.identity) return each_row("an identity");
   const auto made = default_of(folding, column);
-  if (!made) return null;
+  if (!made || !rule_on("fold_default")) return null;
   computes_values(statement);
   const auto& [printed, tree] = *made;
   ValueRules::DefaultValue value;
@@ -713,7 +720,7 @@ void Folder::apply(const script::Statement& statement,
     folding.made_anew.erase(column.attnum);
     std::string value =
         assigned(expression_text(assignment->expression), column);
-    if (body.where) {
+    if (body.where && rule_on("fold_where")) {
       value = fmt::format("CASE WHEN {} THEN {} ELSE {}.{} END",
                           expression_text(*body.where), value, alias, name);
     }
@@ -1171,6 +1178,7 @@ void Folder::choose_indexes(Folding& folding, TableTarget& target) {
       target.indexes.push_back(std::move(index));
     }
   }
+  if (!rule_on("fold_index")) target.indexes.clear();
   if (key_index) return;
   target.key_index_is_ours = true;
   target.key_index.name = "pgrecast_key";

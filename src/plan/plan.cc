@@ -13,6 +13,7 @@
 
 #include "foreign_keys.h"
 #include "hidden.h"
+#include "oracle.h"
 #include "script_settings.h"
 #include "sequences.h"
 #include "taken_names.h"
@@ -187,6 +188,44 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
   if (!refusals.empty()) throw Refused(std::move(refusals));
 }
 
+// Before the transaction's snapshot is taken: the rows that it sees are then
+// those of the tables as they are now. Not for long behind somebody's lock.
+void lock_sources(pg::Connection& connection, const Plan& plan) {
+  connection.exec("SET LOCAL lock_timeout = '5s'");
+  for (const Table& source : plan.sources) {
+    try {
+      connection.exec(fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
+                                  source.name.quoted()));
+    } catch (const pg::SqlError& error) {
+      if (error.sqlstate() != pg::sqlstate::kLockNotAvailable) throw;
+      throw Refused(fmt::format("{} has been locked by somebody for seconds",
+                                source.name.display()),
+                    "try again when that lock is gone (pg_locks, pg_stat_"
+                    "activity)");
+    }
+  }
+}
+
+void try_by_hand(pg::Connection& connection, const script::Script& script,
+                 Plan& plan) {
+  for (const Table& source : plan.sources) {
+    if (!source.partitioned()) continue;
+    plan.notes.push_back(fmt::format(
+        "the script is not tried on a sample of the rows beforehand: {} is "
+        "partitioned; a row that breaks it is found by the copy",
+        source.name.display()));
+    return;
+  }
+  try {
+    prove_folding(connection, script, plan);
+  } catch (const pg::SqlError& error) {
+    throw Refused(fmt::format("the script cannot be tried on a sample of the "
+                              "rows: {}",
+                              error.what()),
+                  "report it with the script and the definition of the table");
+  }
+}
+
 }  // namespace
 
 std::string Names::shadow_schema(std::size_t ordinal) const {
@@ -195,6 +234,12 @@ std::string Names::shadow_schema(std::size_t ordinal) const {
 
 std::string Names::retired_schema(std::size_t ordinal) const {
   return fitted("pgrecast_" + migration, "_retired" + ordinal_suffix(ordinal));
+}
+
+std::string Names::by_hand_schema(std::size_t ordinal,
+                                  const std::string& suffix) const {
+  return fitted("pgrecast_" + migration,
+                "_by_hand" + suffix + ordinal_suffix(ordinal));
 }
 
 Names make_names(const std::string& migration, catalog::Oid database) {
@@ -238,8 +283,10 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
     append(found, table_refusals(connection, source, names));
   }
   if (all_there) {
-    pg::Transaction transaction(connection);
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
     try {
+      lock_sources(connection, plan);
       // That of the transaction, in which the script is tried by hand, too.
       plan.now = connection
                      .exec(
@@ -248,6 +295,8 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
                      .text(0, 0);
       plan.now += "+00";
       make_shadows(connection, script, plan);
+      // What cannot start need not be proved.
+      if (found.empty()) try_by_hand(connection, script, plan);
     } catch (const Refused& refused) {
       append(found, refused.refusals());
     } catch (const pg::SqlError& error) {

@@ -19,10 +19,17 @@ ScriptSettings::ScriptSettings(pg::Connection& connection,
       at_start_(std::move(at_start)),
       session_(at_start_) {
   for (const auto& [name, value] : at_start_) {
-    ours_[name] =
-        connection_->exec("SELECT pg_catalog.current_setting($1)", {name})
-            .text(0, 0);
+    ours_[name] = setting_of_session(name);
   }
+}
+
+// Empty for one of an application's own that nobody has set.
+std::string ScriptSettings::setting_of_session(const std::string& name) {
+  return std::string(
+      connection_
+          ->exec("SELECT COALESCE(pg_catalog.current_setting($1, true), '')",
+                 {name})
+          .text(0, 0));
 }
 
 void ScriptSettings::refuse(const script::Statement& statement,
@@ -81,11 +88,7 @@ void ScriptSettings::apply(const script::Statement& statement,
            "take it out, and write E'..' where backslashes are escapes");
   }
   if (!ours_.contains(known->name)) {
-    ours_[known->name] =
-        connection_
-            ->exec("SELECT COALESCE(pg_catalog.current_setting($1, true), '')",
-                   {known->name})
-            .text(0, 0);
+    ours_[known->name] = setting_of_session(known->name);
   }
   holds[known->name] = value;
 }

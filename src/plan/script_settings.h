@@ -52,6 +52,7 @@ class ScriptSettings {
   using SettingUse = catalog::SettingUse;
 
   catalog::Settings of_use(SettingUse use) const;
+  std::string setting_of_session(const std::string& name);
   std::string value_of(const script::Statement& statement,
                        const std::string& name);
   void set_all(const catalog::Settings& settings);

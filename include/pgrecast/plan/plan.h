@@ -23,6 +23,9 @@ struct Names {
   // name may belong to one migration.
   std::string shadow_schema(std::size_t ordinal) const;
   std::string retired_schema(std::size_t ordinal) const;
+  // Where the original script is tried, in a transaction that is rolled back.
+  std::string by_hand_schema(std::size_t ordinal,
+                             const std::string& suffix) const;
 };
 
 // Throws UsageError for a name that is empty or not valid UTF-8.
@@ -46,12 +49,14 @@ struct Plan {
 };
 
 // Reads script and catalogs, and checks every precondition that can be checked
-// in this database. Changes nothing: the clones are made in a transaction that
-// is rolled back. `connection` is a session with an empty search_path and no
-// transaction.
+// in this database; then proves on a sample of the rows that the target is what
+// the script makes by hand. Changes nothing: the clones are made in a
+// transaction that is rolled back. `connection` is a session with an empty
+// search_path and no transaction.
 //
 // Throws Refused with all the reasons there are, `found` by the caller first:
 // also what stands in the script's way where the server already says no.
+// DataRejected where rows of the sample break the script.
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found = {},
                const std::vector<std::string>& assume_immutable = {});

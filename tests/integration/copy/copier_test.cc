@@ -65,8 +65,9 @@ TEST_F(CopierTest, NamesTheRowsThatDoNotFitAndCopiesNothing) {
 
 TEST_F(CopierTest, NamesSomeOfManyRowsThatBreakAConstraint) {
   begin(kItems,
-        "ALTER TABLE items ADD CONSTRAINT small CHECK (id < 1000), ALTER v SET "
-        "NOT NULL");
+        "ALTER TABLE items ADD CONSTRAINT small CHECK (id < 1000000), ALTER v "
+        "SET NOT NULL");
+  session().exec("UPDATE items SET id = id + 1000000 WHERE id >= 1000");
   try {
     copy({.first = 0, .end = blocks()});
     FAIL();

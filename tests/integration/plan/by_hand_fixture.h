@@ -5,6 +5,7 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/plan.h"
+#include "pgrecast/plan/rejected_rows.h"
 #include "pgrecast/script/script.h"
 
 #include "support/test_database.h"
@@ -127,6 +128,8 @@ END $do$; DROP TABLE kept)sql";
       fill_shadows();
     } catch (const Refused& refused) {
       outcome.refused = refused.what();
+    } catch (const DataRejected& rejected) {
+      outcome.failed = rejected.what();
     } catch (const pg::SqlError& error) {
       outcome.failed = error.sqlstate() + ": " + error.what();
     }

@@ -36,10 +36,10 @@ TEST_F(ValueRulesTest, NowIsOneMomentForTheWholeMigration) {
         "ALTER TABLE t ADD nc timestamptz DEFAULT now() + interval '1 day',"
         "  ADD ne timestamp(0) DEFAULT LOCALTIMESTAMP(0),"
         "  ADD k date NOT NULL DEFAULT CURRENT_DATE;"
-        "UPDATE t SET tz = now(), ts = pg_catalog.transaction_timestamp( ),"
+        "UPDATE t SET tz = now(), ts = pg_catalog.statement_timestamp( ),"
         "  d = CURRENT_DATE + 1, s = LOCALTIME(3)::text;"
         "UPDATE t SET v = left(CURRENT_USER, 5), b = extract(epoch FROM"
-        "  CURRENT_TIMESTAMP(0))::bigint WHERE tz = statement_timestamp()");
+        "  CURRENT_TIMESTAMP(0))::bigint WHERE tz = transaction_timestamp()");
 
   const std::string now = "'" + made_plan().now + "'::timestamptz";
   EXPECT_EQ(value("tz = " + now), "t");

@@ -24,6 +24,13 @@ class ExitCodeTest : public Lifecycle {
     EXPECT_EQ(run.wait(), code) << run.output();
     EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
   }
+  // After the plan, so that what is broken now is found later.
+  void stop_while_copying(const std::string& file) {
+    Program killed =
+        start_script(file, {}, {"PGRECAST_STOP_AT=copy:before_commit"});
+    killed.wait();
+    ASSERT_EQ(phase("strict"), "copying") << killed.output();
+  }
   void expect_refused(const std::string& text) {
     const auto before = exact_inventory(database());
     expect_run(kRefused, text, script());
@@ -118,11 +125,28 @@ TEST_F(ExitCodeTest, AReaderThatNeverEndsIsFiveAndResumable) {
   expect_migrated();
 }
 
-TEST_F(ExitCodeTest, ACheckThatTheDataBreaksIsTenAndResumable) {
-  session().exec("UPDATE orders SET amount = -1 WHERE id IN (4711, 4712)");
+// Found in the sample of the rows (the key's greatest), before anything is
+// made.
+TEST_F(ExitCodeTest, RowsThatBreakTheScriptAreTenInThePlanAlready) {
+  session().exec("UPDATE orders SET amount = -1 WHERE id = 12000");
   const std::string strict = write_script(
       "strict",
       "ALTER TABLE orders ADD CONSTRAINT not_negative CHECK (amount >= 0)");
+  expect_run(kDataRejected, "12000", strict);
+  EXPECT_EQ(command({"plan", "--dsn", dsn(), strict}), kDataRejected);
+  EXPECT_EQ(session().query_value("SELECT to_regnamespace('pgrecast') IS NULL "
+                                  "AND to_regnamespace('pgrecast_strict') IS "
+                                  "NULL"),
+            "t");
+}
+
+// Broken between plan and copy.
+TEST_F(ExitCodeTest, ACheckThatTheDataBreaksIsTenAndResumable) {
+  const std::string strict = write_script(
+      "strict",
+      "ALTER TABLE orders ADD CONSTRAINT not_negative CHECK (amount >= 0)");
+  stop_while_copying(strict);
+  session().exec("UPDATE orders SET amount = -1 WHERE id IN (4711, 4712)");
   expect_run(kDataRejected, "4711", strict);
   expect_run(kDataRejected, "4712", strict);
 
@@ -134,11 +158,11 @@ TEST_F(ExitCodeTest, ACheckThatTheDataBreaksIsTenAndResumable) {
 }
 
 TEST_F(ExitCodeTest, AUniqueIndexThatTheDataBreaksIsTenAndResumable) {
-  session().exec(
-      "UPDATE orders SET legacy = 'once ' || id;"
-      "UPDATE orders SET legacy = 'twice' WHERE id IN (7, 8)");
+  session().exec("UPDATE orders SET legacy = 'once ' || id");
   const std::string strict = write_script(
       "strict", "CREATE UNIQUE INDEX orders_legacy_key ON orders (legacy)");
+  stop_while_copying(strict);
+  session().exec("UPDATE orders SET legacy = 'twice' WHERE id IN (7, 8)");
   expect_run(kDataRejected, "twice", strict);
   EXPECT_EQ(phase("strict"), "indexing");
 

@@ -16,6 +16,7 @@ class Held {
   static constexpr const char* kValue = "4711";
 
   // Creates the function public.held. `owner` holds the lock on which it waits.
+  // The plan's trials it does not hold.
   explicit Held(Session& owner);
 
   // v becomes bigint, through the function.

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "pgrecast/base/error.h"
+#include "pgrecast/catalog/settings.h"
+#include "pgrecast/catalog/table.h"
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/pg/errors.h"
+#include "pgrecast/script/script.h"
+
+#include <string>
+#include <vector>
+
+// The script as the operator would have run it by hand, statement by statement,
+// on clones of the tables with some of their rows.
+namespace pgrecast::plan {
+
+struct HandTable {
+  const catalog::Table* source = nullptr;
+  catalog::QualifiedName clone;
+  std::vector<std::string> rows;  // ctids of the source
+};
+
+// The server refused a statement of the script. The transaction is aborted.
+class HandFailure : public Error {
+ public:
+  HandFailure(const script::Statement& statement, pg::SqlError error)
+      : Error(error.what(), Remedy::kFail),
+        statement_(&statement),
+        error_(std::move(error)) {}
+
+  const script::Statement& statement() const { return *statement_; }
+  const pg::SqlError& error() const { return error_; }
+
+ private:
+  const script::Statement* statement_;
+  pg::SqlError error_;
+};
+
+// Makes the clones, in schemas that exist, fills them and runs the script. A
+// CREATE TABLE that names a whole shape takes the clone's place, and its rows
+// by their columns' names once the partitions are there. Each statement has the
+// settings that the SETs before it leave of those `at_start`; ours hold again
+// afterwards. In a transaction of the caller's, which is to be rolled back, in
+// whose snapshot the ctids hold. Throws HandFailure.
+void run_by_hand(pg::Connection& connection, const script::Script& script,
+                 const catalog::Settings& at_start,
+                 const std::vector<HandTable>& tables);
+
+// alias.ctid is one of `ctids`, as a condition.
+std::string is_one_of(const std::string& alias,
+                      const std::vector<std::string>& ctids);
+
+}  // namespace pgrecast::plan

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/plan.h"
+#include "pgrecast/script/script.h"
+
+namespace pgrecast::plan {
+
+// The proof that a script was folded rightly: runs the original on clones that
+// hold a sample of the sources, fills the shadows with what the SELECT lists
+// make of the same rows, gives them their indexes, and compares the rows as
+// images, and the catalogs.
+//
+// In the REPEATABLE READ transaction in which the shadows of `plan` were built,
+// with the sources locked before its snapshot. All it makes there is rolled
+// back again. Adds to the plan's warnings where little could be compared.
+//
+// Throws Refused, naming what differs (a bug of ours: nothing may start), or
+// saying why the script cannot run by hand; DataRejected where rows of the
+// sample break the script.
+void prove_folding(pg::Connection& connection, const script::Script& script,
+                   Plan& plan);
+
+}  // namespace pgrecast::plan
