@@ -153,6 +153,10 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       // is frozen in the middle lets go of its snapshot and its locks.
       "SET idle_in_transaction_session_timeout = '60s';"
       "SET idle_session_timeout = 0;"
+      // Our queries of the catalogs are estimated as dear and take
+      // milliseconds: compiling them took most of a plan's time, and of the
+      // exchange's.
+      "SET jit = off;"
       "SET default_transaction_isolation = 'read committed';"
       "SET default_transaction_read_only = off;"
       "SET default_transaction_deferrable = off;"

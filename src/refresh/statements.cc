@@ -188,7 +188,7 @@ void prefer_key_lookups(pg::Connection& connection) {
       "SET enable_seqscan = off; SET enable_hashjoin = off;"
       "SET enable_mergejoin = off; SET enable_bitmapscan = off;"
       "SET enable_nestloop = on; SET enable_indexscan = on;"
-      "SET enable_tidscan = on; SET jit = off;"
+      "SET enable_tidscan = on;"
       "SET max_parallel_workers_per_gather = 0");
 }
 
@@ -196,7 +196,7 @@ void prefer_hashes(pg::Connection& connection) {
   connection.exec(
       "SET enable_hashjoin = on; SET enable_nestloop = off;"
       "SET enable_mergejoin = off; SET enable_seqscan = on;"
-      "SET enable_tidscan = on; SET jit = off;"
+      "SET enable_tidscan = on;"
       "SET max_parallel_workers_per_gather = 0");
 }
 

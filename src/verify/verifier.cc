@@ -60,7 +60,7 @@ std::string compared(const std::vector<catalog::KeyColumn>& columns,
 
 void prefer_key_ranges(pg::Connection& connection) {
   connection.exec(
-      "SET enable_seqscan = off; SET enable_sort = off; SET jit = off;"
+      "SET enable_seqscan = off; SET enable_sort = off;"
       "SET max_parallel_workers_per_gather = 0");
 }
 
