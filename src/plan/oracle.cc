@@ -202,11 +202,19 @@ void build(pg::Connection& connection, const ShadowIndex& index) {
   for (const std::string& then : index.then) connection.exec(then);
 }
 
-// CREATE TABLE has no comments; the folding carries them over to it.
-void without_comments(catalog::Facts& facts) {
+// CREATE TABLE has no comments, and cannot say what the replica identity is;
+// the folding carries them over to it.
+void without_carried(catalog::Facts& facts) {
   std::erase_if(facts, [](const auto& fact) {
-    return fact.first.starts_with("comment on ");
+    return fact.first.starts_with("comment on ") ||
+           fact.first == "replica identity";
   });
+  constexpr std::string_view kMark = " REPLICA IDENTITY";
+  for (auto& [fact, value] : facts) {
+    if (fact.starts_with("index ") && value.ends_with(kMark)) {
+      value.resize(value.size() - kMark.size());
+    }
+  }
 }
 
 class Oracle {
@@ -452,8 +460,8 @@ void Oracle::compare(std::size_t table, const QualifiedName& hand) {
   catalog::Facts by_hand = shape_of(*connection_, hand);
   catalog::Facts folded = shape_of(*connection_, target.shadow);
   if (made_anew(table)) {
-    without_comments(by_hand);
-    without_comments(folded);
+    without_carried(by_hand);
+    without_carried(folded);
   }
   const auto shape = catalog::differences(by_hand, folded);
   if (!shape.empty()) differs(table, shape);
