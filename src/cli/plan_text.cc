@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/text.h"
 #include "pgrecast/cli/lines.h"
+#include "pgrecast/cli/native_text.h"
 
 #include <fmt/format.h>
 
@@ -69,6 +70,7 @@ std::string plan_text(const plan::Plan& plan) {
   for (std::size_t i = 0; i < plan.targets.size(); ++i) {
     text += table_text(plan.sources[i], plan.targets[i], plan.names.migration);
   }
+  text += native_text(plan.native);
   text += "\nMade on the way\n";
   text += wrapped("  publication ", plan.names.publication);
   text += wrapped("  slot        ", plan.names.slot);

@@ -5,6 +5,7 @@
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
 
+#include "hand_effects.h"
 #include "script_settings.h"
 #include "script_statistics.h"
 
@@ -55,7 +56,7 @@ class Hand {
         settings_(connection, script, at_start),
         tables_(&tables) {}
 
-  void run();
+  std::vector<NativeStep> run();
 
  private:
   // A clone as the script has left it so far.
@@ -70,6 +71,9 @@ class Hand {
   void make_clone(std::size_t table);
   std::size_t table_of(const script::TableName& name);
   std::size_t owner_of(const script::ObjectName& index);
+  std::string object_of(const script::Statement& statement);
+  TableFiles files();
+  NativeStep run(const script::Statement& statement);
   std::size_t made_statistics(const script::ObjectName& name);
   void run_on_object(const script::Statement& statement, std::size_t owner,
                      const script::ObjectName& object);
@@ -87,7 +91,7 @@ class Hand {
              const script::CreateStatistics& body);
   void apply(const script::Statement& statement,
              const script::DropStatistics& body);
-  // settings_ follows them.
+  // settings_ follows them; they are never run.
   static void apply(const script::Statement& /*statement*/,
                     const script::SetVariable& /*body*/) {}
   static void apply(const script::Statement& /*statement*/,
@@ -300,23 +304,59 @@ void Hand::put_rows_back(std::size_t table) {
   connection_->exec("DROP TABLE " + kept.quoted());
 }
 
-void Hand::run() {
+// What a statement locks, as a person calls it.
+std::string Hand::object_of(const script::Statement& statement) {
+  if (const script::TableName* name = script::table_of(statement)) {
+    return (*tables_)[table_of(*name)].source->name.display();
+  }
+  if (const auto* drop = std::get_if<script::DropIndex>(&statement.body)) {
+    const std::size_t owner = owner_of(drop->indexes.front());
+    if (owner != kNone) return (*tables_)[owner].source->name.display();
+  }
+  if (const auto* index = std::get_if<script::AlterIndex>(&statement.body)) {
+    return "index " + index->index.name;
+  }
+  const auto* comment = std::get_if<script::CommentOnObject>(&statement.body);
+  return comment == nullptr ? "" : comment->object.name;
+}
+
+TableFiles Hand::files() {
+  std::vector<Oid> clones;
+  clones.reserve(states_.size());
+  for (const State& state : states_) clones.push_back(state.oid);
+  return read_files(*connection_, clones);
+}
+
+NativeStep Hand::run(const script::Statement& statement) {
+  const std::string object = object_of(statement);
+  const TableFiles before = files();
+  std::visit([&](const auto& body) { apply(statement, body); }, statement.body);
+  return native_step(*script_, statement, effect_of(statement, before, files()),
+                     object);
+}
+
+std::vector<NativeStep> Hand::run() {
   states_.resize(tables_->size());
   for (std::size_t i = 0; i < tables_->size(); ++i) make_clone(i);
+  std::vector<NativeStep> steps;
   for (const script::Statement& statement : script_->statements()) {
     settings_.follow(statement);
-    std::visit([&](const auto& body) { apply(statement, body); },
-               statement.body);
+    const bool runs =
+        !std::holds_alternative<script::SetVariable>(statement.body) &&
+        !std::holds_alternative<script::TransactionMark>(statement.body);
+    if (runs) steps.push_back(run(statement));
   }
   for (std::size_t i = 0; i < tables_->size(); ++i) put_rows_back(i);
+  return steps;
 }
 
 }  // namespace
 
-void run_by_hand(pg::Connection& connection, const script::Script& script,
-                 const catalog::Settings& at_start,
-                 const std::vector<HandTable>& tables) {
-  Hand(connection, script, at_start, tables).run();
+std::vector<NativeStep> run_by_hand(pg::Connection& connection,
+                                    const script::Script& script,
+                                    const catalog::Settings& at_start,
+                                    const std::vector<HandTable>& tables) {
+  return Hand(connection, script, at_start, tables).run();
 }
 
 std::string is_one_of(const std::string& alias,

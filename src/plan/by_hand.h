@@ -5,6 +5,7 @@
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/native.h"
 #include "pgrecast/script/script.h"
 
 #include <string>
@@ -42,9 +43,12 @@ class HandFailure : public Error {
 // settings that the SETs before it leave of those `at_start`; ours hold again
 // afterwards. In a transaction of the caller's, which is to be rolled back, in
 // whose snapshot the ctids hold. Throws HandFailure.
-void run_by_hand(pg::Connection& connection, const script::Script& script,
-                 const catalog::Settings& at_start,
-                 const std::vector<HandTable>& tables);
+//
+// Answers what each statement did to its clone, but for SET, BEGIN and COMMIT.
+std::vector<NativeStep> run_by_hand(pg::Connection& connection,
+                                    const script::Script& script,
+                                    const catalog::Settings& at_start,
+                                    const std::vector<HandTable>& tables);
 
 // alias.ctid is one of `ctids`, as a condition.
 std::string is_one_of(const std::string& alias,

@@ -4,6 +4,7 @@
 #include "pgrecast/catalog/settings.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/native.h"
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
 
@@ -43,6 +44,8 @@ struct Plan {
   std::vector<std::string> assume_immutable;
   std::vector<catalog::Table> sources;  // one a target, in the same order
   std::vector<TableTarget> targets;
+  // What the script would do by hand; none where it was not tried.
+  std::vector<NativeStep> native;
   std::vector<std::string> schemas;  // to be made, for shadows and retired
   std::vector<std::string> warnings;
   std::vector<std::string> notes;  // what the script says without effect
