@@ -71,6 +71,70 @@ std::string wrapped(std::string_view first, std::string_view text) {
   return result + "\n";
 }
 
+std::string wrapped_sql(std::string_view indent, std::string_view text) {
+  const bool breakable = text.find('$') == std::string_view::npos &&
+                         text.find("--") == std::string_view::npos &&
+                         text.find("/*") == std::string_view::npos;
+  std::string result(indent);
+  std::size_t line = 0;   // where the present one begins, in result
+  std::size_t space = 0;  // its last one outside of quotes
+  char quote = 0;
+  for (const char c : text) {
+    if (quote != 0 ? c == quote : c == '\'' || c == '"') {
+      quote = quote == 0 ? c : '\0';
+    }
+    result += c;
+    if (c == '\n') {
+      line = result.size();
+      if (quote == 0) result += indent;
+      space = 0;
+    } else if (c == ' ' && quote == 0) {
+      if (result.size() - line > indent.size() + 2) space = result.size() - 1;
+    } else if (breakable && space > 0 && result.size() - line > kColumns) {
+      const std::string rest = result.substr(space + 1);
+      result.resize(space);
+      result += '\n';
+      line = result.size();
+      result.append(indent).append("  ").append(rest);
+      space = 0;
+    }
+  }
+  return result + "\n";
+}
+
+std::string printable(std::string_view text) {
+  constexpr unsigned char kDelete = 0x7f;
+  constexpr unsigned char kFirstOfC1 = 0x80;
+  constexpr unsigned char kLastOfC1 = 0x9f;
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const auto next =
+        static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if ((c < ' ' && c != '\n') || c == kDelete) {
+      result += '?';
+    } else if (c == 0xc2 && next >= kFirstOfC1 && next <= kLastOfC1) {
+      result += '?';
+      ++i;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
+std::size_t display_width(std::string_view text) {
+  constexpr unsigned char kContinuation = 0xc0;
+  return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) {
+    return (static_cast<unsigned char>(c) & kContinuation) != 0x80;
+  }));
+}
+
+std::string padded(const std::string& text, std::size_t width) {
+  const std::size_t has = display_width(text);
+  return has >= width ? text : text + std::string(width - has, ' ');
+}
+
 std::string short_count(double number) {
   constexpr std::array<std::string_view, 5> kUnits = {"", "k", "M", "G", "T"};
   constexpr double kThousand = 1000;

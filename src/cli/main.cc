@@ -258,6 +258,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
       app.add_subcommand("plan", "say what would happen; change nothing");
   add_script(*plan, arguments);
   add_state_dir(*plan, arguments);
+  plan->add_flag("--json", arguments.json, "for programs");
   add_run(app, arguments);
   const auto named = [&](const char* command, const char* text) {
     CLI::App* added = app.add_subcommand(command, text);
@@ -300,7 +301,7 @@ void dispatch(const CLI::App& app, Arguments& arguments,
     arguments.run.progress = progress_mode(arguments.progress);
     run(arguments.run, stop);
   } else if (command == "plan") {
-    plan(run_options(arguments), stop);
+    plan(run_options(arguments), arguments.json, stop);
   } else if (command == "status" || command == "list") {
     show_status(arguments, command == "list", stop);
   } else if (command == "cutover") {

@@ -1,5 +1,6 @@
 #include "pgrecast/cli/run_command.h"
 
+#include "pgrecast/cli/plan_json.h"
 #include "pgrecast/cli/plan_text.h"
 #include "pgrecast/migration/planning.h"
 #include "pgrecast/migration/runner.h"
@@ -29,9 +30,11 @@ void run(RunCommand command, const std::stop_token& stop) {
   migration::Progress progress;
   std::optional<ProgressBar> bar;
   const bool person = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
-  command.options.confirm = [&](const plan::Plan& planned) {
+  command.options.confirm = [&](const migration::PlanReport& report) {
     bar.reset();  // of a migration that is begun anew
-    fmt::print("{}\n", plan_text(planned));
+    fmt::print("{}\n",
+               plan_text(report, {.detailed = false,
+                                  .colour = wants_colour(STDOUT_FILENO)}));
     std::fflush(stdout);
     if (person && !command.yes && !ask()) return false;
     bar.emplace(progress, command.progress);
@@ -44,8 +47,19 @@ void run(RunCommand command, const std::stop_token& stop) {
   fmt::print("{}", summary_text(progress.read()));
 }
 
-void plan(const migration::RunOptions& options, const std::stop_token& stop) {
-  fmt::print("{}", plan_text(migration::plan_migration(options, stop)));
+void plan(const migration::RunOptions& options, bool json,
+          const std::stop_token& stop) {
+  if (!json) {
+    fmt::print("{}", plan_text(migration::plan_migration(options, stop),
+                               {.colour = wants_colour(STDOUT_FILENO)}));
+    return;
+  }
+  try {
+    fmt::print("{}", plan_json(migration::plan_migration(options, stop)));
+  } catch (const Refused& refused) {
+    fmt::print("{}", plan_json(options.name, refused));
+    throw;
+  }
 }
 
 }  // namespace pgrecast::cli

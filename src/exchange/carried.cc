@@ -266,12 +266,16 @@ void Reader::sequences(const ExchangeTable& table) {
     if (new_column.empty()) continue;
     const std::string sequence =
         pg::quote_qualified(result.text(row, 1), result.text(row, 2));
+    const catalog::QualifiedName name{
+        .schema = std::string(result.text(row, 1)),
+        .name = std::string(result.text(row, 2))};
     if (result.text(row, 3) == "i") {
       identity(table, result, row, new_column);
       continue;
     }
     carried_.lock_sequences.push_back(
         fmt::format("ALTER SEQUENCE {} OWNED BY NONE", sequence));
+    carried_.locked_sequences.push_back(name);
     carried_.after.push_back(fmt::format(
         "ALTER SEQUENCE {} OWNED BY {}.{}", sequence,
         table.target->source.quoted(), pg::quote_identifier(new_column)));
@@ -294,6 +298,7 @@ void Reader::identity(const ExchangeTable& table, const pg::Result& of_source,
     carried_.lock_sequences.push_back(
         fmt::format("ALTER SEQUENCE {} INCREMENT BY {}",
                     pg::quote_qualified(schema, name), of_source.text(row, 5)));
+    carried_.locked_sequences.push_back({.schema = schema, .name = name});
     if (result.text(i, 2) != name) {
       carried_.before.push_back(
           fmt::format("ALTER SEQUENCE {} RENAME TO {}",

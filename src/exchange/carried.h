@@ -21,6 +21,7 @@ struct Carried {
   // table in it). Before the tables, and each before those that it reads: who
   // reads through a view locks the view first.
   std::vector<std::string> lock_views;
+  std::vector<catalog::QualifiedName> locked_views;  // the same, by name
   // The tables at the other end of foreign keys, and those whose policies or
   // rules mention one of ours; quoted.
   std::vector<std::string> other_tables;
@@ -28,6 +29,7 @@ struct Carried {
   // Under the tables' locks, before anything else: takes the sequences' locks,
   // which keeps nextval() out until we are done.
   std::vector<std::string> lock_sequences;
+  std::vector<catalog::QualifiedName> locked_sequences;  // the same, by name
   // Before the tables change their schemas, and after.
   std::vector<std::string> before;
   std::vector<std::string> after;

@@ -34,7 +34,8 @@ SELECT r.oid, c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
          || pg_catalog.quote_literal(
               pg_catalog.obj_description(r.oid, 'pg_rewrite')), ''),
        pg_catalog.format('ALTER VIEW %I.%I OWNER TO %I', n.nspname, c.relname,
-                         pg_catalog.pg_get_userbyid(c.relowner))
+                         pg_catalog.pg_get_userbyid(c.relowner)),
+       n.nspname, c.relname
 FROM pg_catalog.pg_rewrite r
 JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -137,6 +138,9 @@ void Readers::rules() {
       lock(result.number<Oid>(row, 1), result.text(row, 2));
     } else if (!result.boolean(row, 4)) {
       carried_.lock_views.emplace_back(result.text(row, 9));
+      carried_.locked_views.push_back(
+          {.schema = std::string(result.text(row, 10)),
+           .name = std::string(result.text(row, 11))});
     }
     drops.emplace_back(result.text(row, 5));
     for (const int part : {6, 7, 8}) append(result.text(row, part));

@@ -121,6 +121,7 @@ void carry_views(pg::Connection& connection,
   for (int row = definitions.rows() - 1; row >= 0; --row) {
     const DependentView& view = views[static_cast<std::size_t>(row)];
     carried.lock_views.emplace_back(definitions.text(row, 0));
+    carried.locked_views.push_back(view.name);
     if (view.anew) carried.before.push_back("DROP VIEW " + view.name.quoted());
   }
   const pg::Result belongings =

@@ -5,6 +5,8 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/preconditions.h"
 
+#include "reporting.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -111,16 +113,21 @@ script::Script read_script(const RunOptions& options,
   }
 }
 
-plan::Plan plan_migration(pg::Connection& connection,
+PlanReport plan_migration(pg::Connection& connection,
                           const script::Script& script,
                           const plan::Names& names, const RunOptions& options,
                           const std::stop_token& stop) {
-  return plan::make_plan(connection, script, names,
-                         check_around(connection, options, stop),
-                         options.assume_immutable);
+  PlanReport report;
+  report.plan = plan::make_plan(
+      connection, script, names, check_around(connection, options, stop),
+      options.assume_immutable,
+      [&](pg::Connection& session, const plan::Plan& plan) {
+        look_at_shadows(session, script, plan, options, report);
+      });
+  return report;
 }
 
-plan::Plan plan_migration(const RunOptions& options,
+PlanReport plan_migration(const RunOptions& options,
                           const std::stop_token& stop) {
   const script::Script script = read_script(options, stop);
   pg::Connection connection = open_session(options, stop);

@@ -237,12 +237,13 @@ bool Runner::Impl::find_migration() {
 }
 
 void Runner::Impl::begin(const script::Script& script) {
-  const plan::Plan plan =
+  const PlanReport report =
       plan_migration(*context_.control, script, context_.names,
                      context_.options, context_.stop);
-  if (context_.options.confirm && !context_.options.confirm(plan)) {
+  if (context_.options.confirm && !context_.options.confirm(report)) {
     throw Refused("not confirmed", "nothing was changed");
   }
+  const plan::Plan& plan = report.plan;
   context_.record.phase = Phase::kPreparing;
   context_.record.script = context_.options.script;
   context_.record.script_file = context_.options.script_file;

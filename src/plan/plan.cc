@@ -52,19 +52,18 @@ void append(std::vector<Refusal>& to, std::vector<Refusal> from) {
 }
 
 // The tables that the script names, in the order of their first mention.
-std::vector<Table> read_sources(pg::Connection& connection,
-                                const script::Script& script,
-                                const catalog::Settings& settings,
-                                std::vector<Refusal>& refusals) {
-  std::vector<Table> sources;
+void read_sources(pg::Connection& connection, const script::Script& script,
+                  Plan& plan, std::vector<Refusal>& refusals) {
+  std::vector<Table>& sources = plan.sources;
   pg::Transaction lookup(connection);
-  ScriptSettings now(connection, script, settings);
+  ScriptSettings now(connection, script, plan.settings_at_start);
   for (const script::Statement& statement : script.statements()) {
     try {
       now.follow(statement);
     } catch (const Refused& refused) {
       append(refusals, refused.refusals());
     }
+    plan.subjects.emplace_back();
     const script::TableName* name = script::table_of(statement);
     if (name == nullptr) continue;
     const auto oid = now.find_relation(name->schema, name->name);
@@ -75,12 +74,13 @@ std::vector<Table> read_sources(pg::Connection& connection,
            "correct the name, or qualify it with its schema"});
       continue;
     }
-    const bool known =
-        std::ranges::find(sources, *oid, &Table::oid) != sources.end();
-    if (!known) sources.push_back(catalog::read_table(connection, *oid));
+    const auto known = std::ranges::find(sources, *oid, &Table::oid);
+    plan.subjects.back() = static_cast<std::size_t>(known - sources.begin());
+    if (known == sources.end()) {
+      sources.push_back(catalog::read_table(connection, *oid));
+    }
   }
   lookup.rollback();
-  return sources;
 }
 
 std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
@@ -151,7 +151,7 @@ Refusal no_clone(const pg::SqlError& error) {
 }
 
 void make_shadows(pg::Connection& connection, const script::Script& script,
-                  Plan& plan) {
+                  Plan& plan, const LookAtShadows& look = {}) {
   plan.schemas.clear();
   const std::vector<FoldTable> tables = fold_into(connection, script, plan);
   std::vector<Refusal> refusals = foreign_key_problems(connection, tables);
@@ -181,6 +181,7 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
     }
   }
   if (refusals.empty()) append(refusals, try_readers(connection, tried));
+  if (refusals.empty() && look) look(connection, plan);
   for (const TriedTable& table : tried) {
     strip_indexes(connection, table.shape.target, table.shadow);
     hide_rows(connection, table.shape.source, table.shadow);
@@ -265,15 +266,15 @@ Names make_names(const std::string& migration, catalog::Oid database) {
 
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found,
-               const std::vector<std::string>& assume_immutable) {
+               const std::vector<std::string>& assume_immutable,
+               const LookAtShadows& look) {
   Plan plan;
   plan.names = names;
   plan.assume_immutable = assume_immutable;
   plan.settings_at_start = catalog::read_script_settings(connection);
   append(found, server_refusals(connection));
   const std::size_t before = found.size();
-  plan.sources =
-      read_sources(connection, script, plan.settings_at_start, found);
+  read_sources(connection, script, plan, found);
   if (plan.sources.empty() && found.size() == before) {
     found.push_back({"the script names no table", "add a statement"});
   }
@@ -294,7 +295,8 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
                          " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
                      .text(0, 0);
       plan.now += "+00";
-      make_shadows(connection, script, plan);
+      make_shadows(connection, script, plan,
+                   found.empty() ? look : LookAtShadows{});
       // What cannot start need not be proved.
       if (found.empty()) try_by_hand(connection, script, plan);
     } catch (const Refused& refused) {

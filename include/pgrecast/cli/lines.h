@@ -14,6 +14,21 @@ inline constexpr std::size_t kColumns = 80;
 // as many spaces before the others.
 std::string wrapped(std::string_view first, std::string_view text);
 
+// The same of SQL, whose lines and spaces stay as they are: broken only at a
+// space outside of quotes, and not at all where quotes cannot be told from the
+// rest so easily (dollar quotes, comments). Each line is indented by `indent`.
+std::string wrapped_sql(std::string_view indent, std::string_view text);
+
+// Without characters that move the cursor or change the terminal: each is
+// shown as '?'. Newlines stay.
+std::string printable(std::string_view text);
+
+// In characters; every one counts as one column.
+std::size_t display_width(std::string_view text);
+
+// `text` with spaces behind it up to `width` columns.
+std::string padded(const std::string& text, std::size_t width);
+
 // 1234567 -> "1.2M"
 std::string short_count(double number);
 

@@ -18,7 +18,9 @@ struct RunCommand {
 // and prints the summary. Throws what migration::Runner throws.
 void run(RunCommand command, const std::stop_token& stop);
 
-// `pgrecast plan`: prints it, changes nothing.
-void plan(const migration::RunOptions& options, const std::stop_token& stop);
+// `pgrecast plan`: prints it, changes nothing. Refusals are thrown, and as JSON
+// printed, too.
+void plan(const migration::RunOptions& options, bool json,
+          const std::stop_token& stop);
 
 }  // namespace pgrecast::cli

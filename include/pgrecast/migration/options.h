@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pgrecast/base/deadline.h"
+#include "pgrecast/migration/plan_report.h"
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/plan.h"
 
@@ -36,7 +37,7 @@ struct RunOptions {
   bool restart = false;
   bool repair = false;
   // Shows the plan of a migration that is about to begin; false: do not.
-  std::function<bool(const plan::Plan&)> confirm;
+  std::function<bool(const PlanReport&)> confirm;
   // Called before the first step of a migration that is resumed.
   std::function<void()> on_resume;
 };

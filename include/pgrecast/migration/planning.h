@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 #include "pgrecast/migration/options.h"
+#include "pgrecast/migration/plan_report.h"
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/plan.h"
 #include "pgrecast/script/script.h"
@@ -26,13 +27,13 @@ script::Script read_script(const RunOptions& options,
 // same name. `connection` is a session as make_plan wants it.
 //
 // Throws Refused with all the reasons there are.
-plan::Plan plan_migration(pg::Connection& connection,
+PlanReport plan_migration(pg::Connection& connection,
                           const script::Script& script,
                           const plan::Names& names, const RunOptions& options,
                           const std::stop_token& stop);
 
 // The same on a session of its own: `pgrecast plan`.
-plan::Plan plan_migration(const RunOptions& options,
+PlanReport plan_migration(const RunOptions& options,
                           const std::stop_token& stop);
 
 }  // namespace pgrecast::migration

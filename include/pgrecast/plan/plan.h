@@ -8,6 +8,9 @@
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
 
+#include <cstddef>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,10 +49,17 @@ struct Plan {
   std::vector<TableTarget> targets;
   // What the script would do by hand; none where it was not tried.
   std::vector<NativeStep> native;
+  // What each statement of the script is about: an index into `sources`, none
+  // where it names no table, or one that only the script makes.
+  std::vector<std::optional<std::size_t>> subjects;
   std::vector<std::string> schemas;  // to be made, for shadows and retired
   std::vector<std::string> warnings;
   std::vector<std::string> notes;  // what the script says without effect
 };
+
+// Looks at shadows that are complete, with their indexes and without rows, in
+// the transaction that made them; may write nothing.
+using LookAtShadows = std::function<void(pg::Connection&, const Plan&)>;
 
 // Reads script and catalogs, and checks every precondition that can be checked
 // in this database; then proves on a sample of the rows that the target is what
@@ -57,12 +67,15 @@ struct Plan {
 // transaction that is rolled back. `connection` is a session with an empty
 // search_path and no transaction.
 //
+// `look` is called once, where nothing stands in the way.
+//
 // Throws Refused with all the reasons there are, `found` by the caller first:
 // also what stands in the script's way where the server already says no.
 // DataRejected where rows of the sample break the script.
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found = {},
-               const std::vector<std::string>& assume_immutable = {});
+               const std::vector<std::string>& assume_immutable = {},
+               const LookAtShadows& look = {});
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws
