@@ -19,6 +19,11 @@ namespace {
 
 // An exact round is one transaction. So many keys take it a second or so.
 constexpr std::uint64_t kExactKeysMax = 50000;
+// More may be committed before its fence is passed. Beyond that it is given up.
+constexpr std::uint64_t kExactKeysLimit = 2 * kExactKeysMax;
+// So many loose rounds in a row may leave most of their keys dirty: then their
+// unique values move in every one of them, or break a constraint for good.
+constexpr int kFruitlessRoundsMax = 3;
 // A round is short when nothing but what came during the last one is left.
 constexpr std::uint64_t kShortRoundKeys = 2000;
 constexpr milliseconds kShortRoundTime{500};
@@ -36,8 +41,9 @@ void tell_round(Context& context, const char* kind,
   });
   log::debug("refresh", "round done",
              "kind={} keys={} rows={} skipped={} "
-             "took_ms={}",
-             kind, round.keys, round.rows, round.skipped, round.took.count());
+             "violations={} given_up={} took_ms={}",
+             kind, round.keys, round.rows, round.skipped, round.violations,
+             round.given_up, round.took.count());
 }
 
 bool has_secondary_unique(const Context& context) {
@@ -47,16 +53,29 @@ bool has_secondary_unique(const Context& context) {
                              });
 }
 
-refresh::RoundResult one_round(Context& context, refresh::Rounds& rounds,
-                               pg::Connection& connection, bool loose) {
+refresh::RoundResult loose_round(Context& context, refresh::Rounds& rounds,
+                                 pg::Connection& connection) {
   const bool deletes_first =
       has_secondary_unique(context) && rule_on("one_snapshot");
   const refresh::RoundResult round = pg::retried(connection, "a round", [&] {
-    return loose ? rounds.loose(connection, deletes_first)
-                 : rounds.exact(connection);
+    return rounds.loose(connection, deletes_first);
   });
-  tell_round(context, loose ? "loose" : "exact", round);
+  tell_round(context, "loose", round);
   return round;
+}
+
+refresh::RoundResult exact_round(Context& context, refresh::Rounds& rounds,
+                                 pg::Connection& connection,
+                                 std::uint64_t keys_max) {
+  const refresh::RoundResult round = pg::retried(connection, "a round", [&] {
+    return rounds.exact(connection, keys_max);
+  });
+  tell_round(context, "exact", round);
+  return round;
+}
+
+bool is_fruitless(const refresh::RoundResult& loose) {
+  return loose.skipped > 0 && loose.skipped >= loose.keys / 2;
 }
 
 std::string describe(const verify::Difference& difference) {
@@ -66,24 +85,33 @@ std::string describe(const verify::Difference& difference) {
 
 }  // namespace
 
+// What a loose round left dirty it leaves to the next one, and that to an exact
+// one as soon as few enough are dirty. Only where that leads nowhere, one exact
+// round takes all, however long: it gets them done, or meets the rows that
+// break a constraint.
 bool catch_up(Context& context, bool exact_last) {
   pg::Connection& connection = context.refresh_session();
   refresh::Rounds rounds = context.make_rounds();
-  bool skipped = false;
   bool all_exact = true;
+  bool after_loose = false;
+  int fruitless = 0;
   for (;;) {
     // Only then does the estimate say how much one transaction would hold.
     context.pass_fence(Deadline::in(kFenceTimeMax));
-    const bool loose = (!rule_on("one_snapshot") ||
-                        context.buffer->dirty_estimate() > kExactKeysMax) &&
-                       !skipped;
+    const bool at_last = fruitless >= kFruitlessRoundsMax;
+    const bool many = context.buffer->dirty_estimate() > kExactKeysMax;
+    const bool loose =
+        rule_on("one_snapshot") ? many && !at_last : !after_loose;
     const refresh::RoundResult round =
-        one_round(context, rounds, connection, loose);
-    all_exact = all_exact && !loose;
-    // What could not be written one by one can be in an exact round, however
-    // long that takes.
-    skipped = loose && (round.skipped > 0 || !rule_on("one_snapshot"));
-    if (loose && exact_last) continue;
+        loose ? loose_round(context, rounds, connection)
+              : exact_round(
+                    context, rounds, connection,
+                    at_last ? refresh::Rounds::kAnyNumber : kExactKeysLimit);
+    const bool exact = !loose && !round.given_up;
+    all_exact = all_exact && exact;
+    after_loose = loose;
+    fruitless = loose && is_fruitless(round) ? fruitless + 1 : 0;
+    if (round.given_up || (exact_last && !exact)) continue;
     if (round.keys <= kShortRoundKeys || round.took <= kShortRoundTime) {
       return all_exact;
     }
@@ -127,8 +155,11 @@ PassResult verify_tables(Context& context) {
   refresh::Rounds rounds = context.make_rounds();
   while (working > 0 && workers.error() == nullptr) {
     context.pass_fence(Deadline::in(kFenceTimeMax));
-    one_round(context, rounds, connection,
-              context.buffer->dirty_estimate() > kExactKeysMax);
+    if (context.buffer->dirty_estimate() > kExactKeysMax) {
+      loose_round(context, rounds, connection);
+    } else {
+      exact_round(context, rounds, connection, kExactKeysLimit);
+    }
     if (working > 0) connection.wait_readable(Deadline::in(kRest));
   }
   workers.join();

@@ -1,5 +1,6 @@
 #include "pgrecast/refresh/round.h"
 
+#include "pgrecast/base/assert.h"
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
@@ -9,6 +10,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -25,6 +28,8 @@ constexpr auto kFenceUnderLockTimeMax = std::chrono::seconds(3);
 constexpr std::size_t kSettleKeysPerPass = 200000;
 // Blocks of the shadow that such a transaction reads: 512 MB, a second or two.
 constexpr std::int64_t kSettleBlocksPerPass = 65536;
+
+constexpr std::string_view kNotInPrerequisiteState = "55000";
 
 milliseconds since(Clock::time_point begin) {
   return std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
@@ -60,10 +65,14 @@ pg::Result Rounds::write_batch(pg::Connection& connection,
 
 std::int64_t Rounds::insert_batch(pg::Connection& connection,
                                   const RefreshTable& table,
-                                  const KeyBatch& batch, Deadline deadline) {
+                                  const KeyBatch& batch, Deadline deadline,
+                                  bool leave_conflicts) {
+  const Statements& statements = table.statements;
   try {
-    return write_batch(connection, table.statements.insert_keys(), batch,
-                       deadline)
+    return write_batch(connection,
+                       leave_conflicts ? statements.insert_what_is_free()
+                                       : statements.insert_keys(),
+                       batch, deadline)
         .affected();
   } catch (const pg::SqlError& error) {
     rejected_ = Rejected{&table, batch.params()};
@@ -153,11 +162,11 @@ void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
 // The stream is awaited before anything is locked; under the lock it then has
 // little left to bring, or the round lets go and begins again: somebody's ALTER
 // TABLE that queued behind us would stop the application.
-RoundResult Rounds::exact(pg::Connection& connection) {
+RoundResult Rounds::exact(pg::Connection& connection, std::uint64_t keys_max) {
   for (;;) {
     parts_.fence(Deadline::in(kFenceTimeMax));
     try {
-      return try_exact(connection);
+      return try_exact(connection, keys_max);
     } catch (const TimedOut& late) {
       log::info("refresh", "round begun again", "reason='{}'", late.what());
     } catch (const pg::SqlError& error) {
@@ -166,15 +175,21 @@ RoundResult Rounds::exact(pg::Connection& connection) {
   }
 }
 
-RoundResult Rounds::try_exact(pg::Connection& connection) {
+RoundResult Rounds::try_exact(pg::Connection& connection,
+                              std::uint64_t keys_max) {
   const auto begin = Clock::now();
   RoundResult result;
   pg::Transaction transaction(connection,
                               pg::Transaction::Isolation::kRepeatableRead);
   parts_.guard->enter(connection);
   const Snapshot snapshot = read_snapshot(connection);
+  PGRECAST_SYNC_POINT("exact:snapshot");
   parts_.fence(Deadline::in(kFenceUnderLockTimeMax));
   SealedKeys sealed = parts_.buffer->seal();
+  if (holds_more_than(sealed, keys_max)) {
+    result.given_up = true;
+    return result;
+  }
   refresh_in_transaction(connection, sealed, &snapshot, Deadline::never(),
                          result);
   PGRECAST_SYNC_POINT("round:before_commit");
@@ -185,97 +200,165 @@ RoundResult Rounds::try_exact(pg::Connection& connection) {
   return result;
 }
 
-RoundResult Rounds::loose_table(pg::Connection& connection,
-                                const SealedKeys& sealed,
-                                const RefreshTable& table, bool deletes_first,
-                                std::optional<Snapshot>& oldest) {
-  const TableId id = table.table->target.ordinal;
-  RoundResult result;
-  result.keys = sealed.count(id);
-  // 1.0 and 1.00 are two dirty keys and one row: the delete of the one would
-  // take off again what an earlier batch put in for the other.
-  const bool one_form = has_one_form(table);
-  if (deletes_first || !one_form) {
-    auto cursor = sealed.keys(id);
-    for (;;) {
-      const KeyBatch batch =
-          take_batch(cursor, *table.codec, parts_.keys_per_batch);
-      if (batch.empty()) break;
-      pg::Transaction transaction(connection);
-      parts_.guard->prove_ownership(connection);
-      connection.exec(table.statements.delete_keys(), batch.params());
-      transaction.commit();
+// Of millions no more are read than it takes to tell: a lock is held.
+bool Rounds::holds_more_than(const SealedKeys& sealed,
+                             std::uint64_t keys_max) const {
+  if (keys_max == kAnyNumber) return false;
+  std::uint64_t count = 0;
+  for (const RefreshTable& table : parts_.tables) {
+    auto cursor = sealed.keys(table.table->target.ordinal);
+    for (; cursor.valid(); cursor.next()) {
+      if (++count > keys_max) return true;
     }
   }
-  auto cursor = sealed.keys(id);
+  return false;
+}
+
+void Rounds::delete_in_batches(Loose& loose, const RefreshTable& table) {
+  auto cursor = loose.sealed.keys(table.table->target.ordinal);
   for (;;) {
     const KeyBatch batch =
         take_batch(cursor, *table.codec, parts_.keys_per_batch);
-    if (batch.empty()) return result;
-    try {
-      pg::Transaction transaction(connection,
-                                  pg::Transaction::Isolation::kRepeatableRead);
-      parts_.guard->enter(connection);
-      const Snapshot snapshot = read_snapshot(connection);
-      if (!oldest) oldest = snapshot;
-      if (one_form) {
-        connection.exec(table.statements.delete_keys(), batch.params());
-      }
-      result.rows += static_cast<std::uint64_t>(
-          insert_batch(connection, table, batch, Deadline::never()));
-      PGRECAST_SYNC_POINT("round:before_commit");
-      transaction.commit();
-    } catch (const pg::SqlError& error) {
-      if (!is_uniqueness_violation(error) || !rule_on("one_snapshot")) {
-        rethrow_with_keys(connection, error);
-      }
-      skipped_.push_back({id, batch.first_key(), batch.last_key()});
-      result.skipped += batch.size();
+    if (batch.empty()) return;
+    pg::Transaction transaction(loose.connection);
+    parts_.guard->prove_ownership(loose.connection);
+    loose.connection.exec(table.statements.delete_keys(), batch.params());
+    transaction.commit();
+  }
+}
+
+std::optional<std::vector<std::size_t>> Rounds::refresh_batch(
+    Loose& loose, const RefreshTable& table, const KeyBatch& batch,
+    bool leave_conflicts) {
+  pg::Connection& connection = loose.connection;
+  std::vector<std::size_t> kept_out;
+  try {
+    pg::Transaction transaction(connection,
+                                pg::Transaction::Isolation::kRepeatableRead);
+    parts_.guard->enter(connection);
+    const Snapshot snapshot = read_snapshot(connection);
+    if (!loose.oldest) loose.oldest = snapshot;
+    if (has_one_form(table)) {
+      connection.exec(table.statements.delete_keys(), batch.params());
     }
+    const auto rows = static_cast<std::uint64_t>(insert_batch(
+        connection, table, batch, Deadline::never(), leave_conflicts));
+    if (leave_conflicts) {
+      const pg::Result numbers =
+          connection.exec(table.statements.keys_kept_out(), batch.params());
+      for (int row = 0; row < numbers.rows(); ++row) {
+        kept_out.push_back(numbers.number<std::size_t>(row, 0));
+      }
+    }
+    PGRECAST_SYNC_POINT("round:before_commit");
+    transaction.commit();
+    loose.result.rows += rows;
+  } catch (const pg::SqlError& error) {
+    // Conflicts with a deferrable constraint cannot be left (55000).
+    const bool in_the_way =
+        is_uniqueness_violation(error) ||
+        (leave_conflicts && error.sqlstate() == kNotInPrerequisiteState);
+    if (!in_the_way || !rule_on("one_snapshot")) {
+      rethrow_with_keys(connection, error);
+    }
+    rejected_.reset();
+    return std::nullopt;
+  }
+  PGRECAST_SYNC_POINT("loose:written");
+  return kept_out;
+}
+
+// One value that moved while the round runs keeps its row out, and not all of
+// its batch.
+void Rounds::refresh_or_leave(Loose& loose, const RefreshTable& table,
+                              const KeyBatch& batch) {
+  if (refresh_batch(loose, table, batch, false)) return;
+  ++loose.result.violations;
+  auto kept_out = refresh_batch(loose, table, batch, true);
+  if (!kept_out) {
+    kept_out.emplace(batch.size());
+    std::iota(kept_out->begin(), kept_out->end(), std::size_t{1});
+  }
+  leave_dirty(loose, table.table->target.ordinal, batch, *kept_out);
+}
+
+void Rounds::leave_dirty(Loose& loose, TableId table, const KeyBatch& batch,
+                         const std::vector<std::size_t>& numbers) {
+  Ranges& ranges = skipped_[table];
+  auto cursor = loose.sealed.keys(table, batch.first_key());
+  auto range = ranges.end();
+  std::size_t at = 1;
+  for (const std::size_t number : numbers) {
+    const bool follows = range != ranges.end() && number == at + 1;
+    for (; at < number; ++at) cursor.next();
+    PGRECAST_ASSERT(cursor.valid(), "number={} of={}", number, batch.size());
+    const std::string key(cursor.key());
+    if (follows) {
+      range->second = key;
+    } else {
+      range = ranges.emplace(key, key).first;
+    }
+  }
+  loose.result.skipped += numbers.size();
+}
+
+void Rounds::loose_table(Loose& loose, const RefreshTable& table) {
+  const TableId id = table.table->target.ordinal;
+  loose.result.keys += loose.sealed.count(id);
+  // 1.0 and 1.00 are two dirty keys and one row: the delete of the one would
+  // take off again what an earlier batch put in for the other.
+  if (loose.deletes_first || !has_one_form(table)) {
+    delete_in_batches(loose, table);
+  }
+  auto cursor = loose.sealed.keys(id);
+  for (;;) {
+    const KeyBatch batch =
+        take_batch(cursor, *table.codec, parts_.keys_per_batch);
+    if (batch.empty()) return;
+    refresh_or_leave(loose, table, batch);
   }
 }
 
 // Before any key is refreshed: emptying a shadow later would take off what was
 // put in meanwhile and forgotten.
-std::vector<TableId> Rounds::empty_truncated(pg::Connection& connection,
-                                             const SealedKeys& sealed,
-                                             std::optional<Snapshot>& oldest) {
+std::vector<TableId> Rounds::empty_truncated(Loose& loose) {
   std::vector<TableId> emptied;
   for (const RefreshTable& table : parts_.tables) {
     const TableId id = table.table->target.ordinal;
-    const auto truncated = sealed.truncated(id);
+    const auto truncated = loose.sealed.truncated(id);
     if (!truncated) continue;
-    pg::Transaction transaction(connection,
+    pg::Transaction transaction(loose.connection,
                                 pg::Transaction::Isolation::kRepeatableRead);
-    parts_.guard->enter(connection);
-    const Snapshot snapshot = read_snapshot(connection);
-    if (!oldest) oldest = snapshot;
+    parts_.guard->enter(loose.connection);
+    const Snapshot snapshot = read_snapshot(loose.connection);
+    if (!loose.oldest) loose.oldest = snapshot;
     if (!snapshot.sees(*truncated)) continue;
-    connection.exec(table.statements.empty_shadow());
+    loose.connection.exec(table.statements.empty_shadow());
     transaction.commit();
     emptied.push_back(id);
   }
   return emptied;
 }
 
+bool Rounds::was_skipped(TableId table, std::string_view key) const {
+  const auto ranges = skipped_.find(table);
+  if (ranges == skipped_.end()) return false;
+  const auto behind = ranges->second.upper_bound(key);
+  return behind != ranges->second.begin() && key <= std::prev(behind)->second;
+}
+
 RoundResult Rounds::loose(pg::Connection& connection, bool deletes_first) {
   const auto begin = Clock::now();
-  RoundResult result;
   parts_.fence(Deadline::in(kFenceTimeMax));
   SealedKeys sealed = parts_.buffer->seal();
-  // A later snapshot sees all that an earlier one sees: the first one decides
-  // what may be forgotten.
-  std::optional<Snapshot> oldest;
   skipped_.clear();
-  const std::vector<TableId> emptied =
-      empty_truncated(connection, sealed, oldest);
-  for (const RefreshTable& table : parts_.tables) {
-    const RoundResult one =
-        loose_table(connection, sealed, table, deletes_first, oldest);
-    result.keys += one.keys;
-    result.rows += one.rows;
-    result.skipped += one.skipped;
-  }
+  Loose loose{.connection = connection,
+              .sealed = sealed,
+              .deletes_first = deletes_first,
+              .oldest = {},
+              .result = {}};
+  const std::vector<TableId> emptied = empty_truncated(loose);
+  for (const RefreshTable& table : parts_.tables) loose_table(loose, table);
   PGRECAST_SYNC_POINT("round:after_commit");
   // A truncate's mark (an empty key) goes with the keys that came after it.
   const ChangeBuffer::Keep keep = [&](TableId table, std::string_view key,
@@ -283,14 +366,11 @@ RoundResult Rounds::loose(pg::Connection& connection, bool deletes_first) {
     if (key.empty()) {
       return std::ranges::find(emptied, table) == emptied.end();
     }
-    return std::ranges::any_of(skipped_, [&](const Skipped& skipped) {
-      return skipped.table == table && key >= skipped.first &&
-             key <= skipped.last;
-    });
+    return was_skipped(table, key);
   };
-  if (oldest) forget(std::move(sealed), *oldest, &keep);
-  result.took = since(begin);
-  return result;
+  if (loose.oldest) forget(std::move(sealed), *loose.oldest, &keep);
+  loose.result.took = since(begin);
+  return loose.result;
 }
 
 Snapshot Rounds::enter_and_read_snapshot(pg::Connection& connection) {

@@ -14,8 +14,19 @@ namespace {
 
 using pg::quote_identifier;
 
-// The keys as a relation with the source's column names and types.
-std::string keys_relation(const catalog::Key& key) {
+// A name that no column of the key has.
+std::string number_column(const catalog::Key& key) {
+  std::string name = "number";
+  while (std::ranges::find(key.columns, name, &catalog::KeyColumn::name) !=
+         key.columns.end()) {
+    name += '_';
+  }
+  return name;
+}
+
+// The keys as a relation with the source's column names and types; `numbered`:
+// and each one's place among the parameters, from 1.
+std::string keys_relation(const catalog::Key& key, bool numbered = false) {
   std::vector<std::string> arrays;
   std::vector<std::string> names;
   std::vector<std::string> columns;
@@ -29,9 +40,13 @@ std::string keys_relation(const catalog::Key& key) {
   for (std::string& array : arrays) {
     array = fmt::format("pg_catalog.unnest({})", array);
   }
-  return fmt::format("(SELECT {} FROM ROWS FROM ({}) AS u({})) AS keys",
+  if (numbered) {
+    names.emplace_back("number");
+    columns.push_back("u.number AS " + number_column(key));
+  }
+  return fmt::format("(SELECT {} FROM ROWS FROM ({}){} AS u({})) AS keys",
                      join(columns, ", "), join(arrays, ", "),
-                     join(names, ", "));
+                     numbered ? " WITH ORDINALITY" : "", join(names, ", "));
 }
 
 std::string source_match(const catalog::Key& key) {
@@ -180,6 +195,14 @@ Statements::Statements(const plan::MigratedTable& table) {
   insert_keys_ = fmt::format(
       "INSERT INTO {} {} {}{}", shadow, target.select.insert_target(),
       target.select.rows(keys_condition_, keys_from_), in_key_order(table));
+  insert_what_is_free_ = insert_keys_ + " ON CONFLICT DO NOTHING";
+  keys_kept_out_ = fmt::format(
+      "SELECT keys.{0} FROM {1} WHERE EXISTS (SELECT FROM {2}{3} AS found "
+      "WHERE {4} OFFSET 0) AND NOT EXISTS (SELECT FROM {5} AS found WHERE {6} "
+      "OFFSET 0) ORDER BY keys.{0}",
+      number_column(key), keys_relation(key, true),
+      table.source.partitioned() ? "" : "ONLY ", target.source.quoted(),
+      source_match(key), shadow, shadow_match(table, "found"));
   empty_shadow_ = "TRUNCATE " + target.whole_shadow();
 }
 

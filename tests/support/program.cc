@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <regex>
 #include <stdexcept>
 #include <system_error>
@@ -94,6 +95,24 @@ void Program::wait_for_output(const std::string& regex, Deadline deadline) {
         fmt::format("output that matches '{}' of a program that {}; "
                     "it wrote:\n{}",
                     regex, ended ? "ended" : "goes on", output()));
+  }
+}
+
+void Program::wait_until_frozen(Deadline deadline) {
+  const std::string path = fmt::format("/proc/{}/stat", pid());
+  const bool frozen = eventually(
+      [&] {
+        std::ifstream stat(path);
+        std::string number;
+        std::string name;
+        std::string state;
+        stat >> number >> name >> state;
+        return state == "T";
+      },
+      deadline);
+  if (!frozen) {
+    throw TimedOut(
+        fmt::format("the program to be frozen; it wrote:\n{}", output()));
   }
 }
 

@@ -39,6 +39,11 @@ class Program {
   void signal(int number) { process_.signal(number); }
   pid_t pid() const { return process_.pid(); }
 
+  // Returns when it is stopped (SIGSTOP): PGRECAST_FREEZE_AT. Throws TimedOut,
+  // with what it has written, where it is not.
+  void wait_until_frozen(
+      Deadline deadline = Deadline::in(std::chrono::minutes(1)));
+
   // What it has written until now.
   std::string out() const;
   std::string err() const;

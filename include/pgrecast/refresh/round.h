@@ -14,10 +14,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgrecast::refresh {
@@ -34,6 +37,9 @@ struct RoundResult {
   std::uint64_t keys = 0;     // dirty when it began
   std::uint64_t rows = 0;     // put in
   std::uint64_t skipped = 0;  // keys left dirty: a unique value was in the way
+  std::uint64_t violations = 0;  // batches that met one
+  // An exact round that had more keys than it may: nothing was done.
+  bool given_up = false;
   milliseconds took{0};
 };
 
@@ -52,18 +58,24 @@ class Rounds {
     // How many rows of a server-wide reorder buffer a transaction may fill.
     std::size_t keys_per_batch = 20000;
   };
+  static constexpr std::uint64_t kAnyNumber =
+      std::numeric_limits<std::uint64_t>::max();
 
   explicit Rounds(Parts parts) : parts_(std::move(parts)) {}
 
   // An exact round: one transaction, one snapshot S, a fence after S, and every
   // key that is dirty then. Afterwards the shadows are the sources as of S. For
-  // as many keys as fit into a few seconds.
-  RoundResult exact(pg::Connection& connection);
+  // as many keys as fit into a few seconds: it is given up, before it writes
+  // anything, where more than `keys_max` are dirty by then.
+  RoundResult exact(pg::Connection& connection,
+                    std::uint64_t keys_max = kAnyNumber);
 
   // A round of many short transactions, each with a snapshot of its own. The
   // shadows are no state of the sources afterwards, but nearer to it.
-  // `deletes_first`: for tables with unique constraints besides the key. A
-  // batch that meets a unique violation all the same leaves its keys dirty.
+  // `deletes_first`: for tables with unique constraints besides the key. Where
+  // a batch meets a unique violation all the same (a value moved since the
+  // round began), what the shadow takes is put in, and the other keys stay
+  // dirty.
   RoundResult loose(pg::Connection& connection, bool deletes_first);
 
   // Before there is an index: takes every row whose key is dirty off the
@@ -97,19 +109,37 @@ class Rounds {
   static pg::Result write_batch(pg::Connection& connection,
                                 const std::string& statement,
                                 const KeyBatch& batch, Deadline deadline);
-  RoundResult loose_table(pg::Connection& connection, const SealedKeys& sealed,
-                          const RefreshTable& table, bool deletes_first,
-                          std::optional<Snapshot>& oldest);
+  // What the batches of a loose round share.
+  struct Loose {
+    pg::Connection& connection;
+    const SealedKeys& sealed;
+    bool deletes_first = false;
+    // A later snapshot sees all that an earlier one sees: the first one decides
+    // what may be forgotten.
+    std::optional<Snapshot> oldest;
+    RoundResult result;
+  };
+  void loose_table(Loose& loose, const RefreshTable& table);
+  void delete_in_batches(Loose& loose, const RefreshTable& table);
+  void refresh_or_leave(Loose& loose, const RefreshTable& table,
+                        const KeyBatch& batch);
+  // The numbers of the keys that were kept out, from 1 in the batch's order;
+  // without `leave_conflicts` none are, and a violation gives nothing.
+  std::optional<std::vector<std::size_t>> refresh_batch(
+      Loose& loose, const RefreshTable& table, const KeyBatch& batch,
+      bool leave_conflicts);
+  void leave_dirty(Loose& loose, TableId table, const KeyBatch& batch,
+                   const std::vector<std::size_t>& numbers);
+  bool was_skipped(TableId table, std::string_view key) const;
   // Carries the truncates out that are over; returns whose.
-  std::vector<TableId> empty_truncated(pg::Connection& connection,
-                                       const SealedKeys& sealed,
-                                       std::optional<Snapshot>& oldest);
+  std::vector<TableId> empty_truncated(Loose& loose);
 
-  RoundResult try_exact(pg::Connection& connection);
+  RoundResult try_exact(pg::Connection& connection, std::uint64_t keys_max);
+  bool holds_more_than(const SealedKeys& sealed, std::uint64_t keys_max) const;
   Snapshot enter_and_read_snapshot(pg::Connection& connection);
   std::int64_t insert_batch(pg::Connection& connection,
                             const RefreshTable& table, const KeyBatch& batch,
-                            Deadline deadline);
+                            Deadline deadline, bool leave_conflicts = false);
   std::uint64_t settle_batch(pg::Connection& connection,
                              const RefreshTable& table, const KeyBatch& batch);
   [[noreturn]] void rethrow_with_keys(pg::Connection& connection,
@@ -117,12 +147,9 @@ class Rounds {
   void delete_in_heaps(pg::Connection& connection, const RefreshTable& table,
                        const KeyBatch& batch);
 
-  // Where one more key was left dirty by loose().
-  struct Skipped {
-    TableId table;
-    std::string first;
-    std::string last;
-  };
+  // The keys that loose() left dirty: ranges that do not overlap, the last key
+  // of each by its first.
+  using Ranges = std::map<std::string, std::string, std::less<>>;
 
   // The batch that the shadow did not take.
   struct Rejected {
@@ -131,7 +158,7 @@ class Rounds {
   };
 
   Parts parts_;
-  std::vector<Skipped> skipped_;
+  std::map<TableId, Ranges> skipped_;
   std::optional<Rejected> rejected_;
 };
 

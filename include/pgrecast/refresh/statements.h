@@ -36,6 +36,17 @@ class Statements {
   // must have been deleted before.
   const std::string& insert_keys() const { return insert_keys_; }
 
+  // The same, but for the rows that a row of the shadow keeps out: a unique
+  // value of theirs, say. Fails where a constraint is deferrable.
+  const std::string& insert_what_is_free() const {
+    return insert_what_is_free_;
+  }
+
+  // Afterwards, in its transaction: the numbers, from 1, of the keys that the
+  // source has a row of and the shadow none. (Also of rows that the script
+  // leaves behind.)
+  const std::string& keys_kept_out() const { return keys_kept_out_; }
+
   // The rows that insert_keys() reads: FROM keys_from() AS alias WHERE ...
   const std::string& keys_from() const { return keys_from_; }
   const std::string& keys_condition() const { return keys_condition_; }
@@ -46,6 +57,8 @@ class Statements {
   std::string delete_keys_;
   std::vector<std::string> delete_keys_in_blocks_;
   std::string insert_keys_;
+  std::string insert_what_is_free_;
+  std::string keys_kept_out_;
   std::string keys_from_;
   std::string keys_condition_;
   std::string empty_shadow_;

@@ -21,6 +21,7 @@
 #include <deque>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -181,6 +182,7 @@ class ShadowFixture : public TestDatabase {
     parts.gate = &gate_;
     parts.guard = &*guard_;
     parts.fence = [this](Deadline deadline) {
+      if (before_fence_) before_fence_();
       fences_->pass(*fence_, deadline, {});
     };
     parts.keys_per_batch = keys_per_batch;
@@ -220,6 +222,8 @@ class ShadowFixture : public TestDatabase {
     if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
     return name;
   }();
+  // What happens before the rounds pass a fence.
+  std::function<void()> before_fence_;
   plan::Plan plan_;
   std::optional<pg::Connection> control_;
   std::optional<pg::Connection> data_;

@@ -5,7 +5,6 @@
 #include "scenarios/lifecycle/lifecycle.h"
 
 #include <csignal>
-#include <fstream>
 #include <string>
 
 namespace pgrecast::test {
@@ -13,21 +12,11 @@ namespace {
 
 constexpr int kResumable = 4;
 
-bool is_frozen(pid_t pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string number;
-  std::string name;
-  std::string state;
-  stat >> number >> name >> state;
-  return state == "T";
-}
-
 class FrozenTest : public Lifecycle {
  protected:
   // As when its host is cut off: the server gives its sessions up.
   void end_sessions_of(Program& run) {
-    ASSERT_TRUE(eventually([&] { return is_frozen(run.pid()); }))
-        << run.output();
+    run.wait_until_frozen();
     superuser_session().exec(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
         " current_database() AND application_name LIKE 'pgrecast orders %'");
@@ -96,7 +85,7 @@ TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterStoppedMigrationAlone) {
   Program later = start_later();
   later.signal(SIGTERM);
   ASSERT_EQ(later.wait(), kResumable) << later.output();
-  ASSERT_TRUE(is_frozen(frozen.pid()));
+  frozen.wait_until_frozen();
 
   frozen.signal(SIGCONT);
   EXPECT_EQ(frozen.wait(), 7) << frozen.output();
