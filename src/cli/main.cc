@@ -24,6 +24,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <unistd.h>
 
 namespace pgrecast::cli {
 namespace {
@@ -122,7 +123,10 @@ void show_status(const Arguments& arguments, bool all,
   for (;;) {
     const auto status =
         migration::read_status(arguments.run.options.conninfo, name, stop);
-    if (arguments.watch) fmt::print("\x1b[H\x1b[2J");
+    // On a terminal one page after the other in its place; elsewhere, and for
+    // programs, one after the other.
+    const bool in_place = !arguments.json && isatty(STDOUT_FILENO) != 0;
+    if (arguments.watch && in_place) fmt::print("\x1b[H\x1b[2J");
     if (arguments.json) {
       fmt::print("{}", status_json(status));
     } else if (all || status.empty()) {
@@ -284,6 +288,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   CLI::App* list = app.add_subcommand("list", "the database's migrations");
   add_connection(*list, arguments);
   list->add_flag("--json", arguments.json, "for programs");
+  list->add_flag("--watch", arguments.watch, "again every second");
   CLI::App* reap = app.add_subcommand(
       "reap", "drop the slots that dead migrations left behind");
   add_connection(*reap, arguments);

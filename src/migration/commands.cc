@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/migration/cleanup.h"
@@ -131,6 +132,7 @@ void finish_migration(const std::string& conninfo, const std::string& name,
                     name_of(record.phase)),
         "let `pgrecast run` end first, or undo it by `pgrecast abort`");
   }
+  PGRECAST_SYNC_POINT("finish:found");
   if (!lock_migration(connection, record)) {
     throw Refused(fmt::format("a process is still at work on {}", name),
                   "wait until `pgrecast run` has ended");
@@ -170,6 +172,7 @@ std::vector<std::string> reap_migrations(const std::string& conninfo,
     // The lock of a session of its own: it goes with that session.
     pg::Connection session = connect(conninfo, "reap", stop);
     const auto found = read_migration(session, name);
+    PGRECAST_SYNC_POINT("reap:found");
     if (!found || !lock_migration(session, *found)) continue;
     // Under the lock: it may be gone, and another one of its name be there.
     const auto record = read_migration(session, name);

@@ -1,6 +1,7 @@
 // `pgrecast finish` leaves the new table, and nothing else that is new.
 
 #include "scenarios/lifecycle/lifecycle.h"
+#include "support/sync_standby.h"
 
 #include <fmt/format.h>
 
@@ -146,6 +147,40 @@ TEST_F(FinishTest, DoesWhatWasPutOffByAProcessThatDied) {
                 "convalidated) FROM pg_constraint WHERE contype = 'f'"),
             "2 2");
   expect_migrated();
+}
+
+// Were the standby promoted without the exchange, the old table would be the
+// live one again: what its migration needs is still there.
+TEST_F(FinishTest, NothingIsRemovedBeforeTheSynchronousStandbyHasTheExchange) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  Session superuser = superuser_session();
+  const auto left = [&] {
+    return superuser.query_value(
+        "SELECT (SELECT count(*) FROM pg_publication) || ' ' || (SELECT "
+        "count(*) FROM pg_replication_slots WHERE database = "
+        "current_database())");
+  };
+  {
+    SyncStandby standby(cluster());
+    standby.stall();
+    EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+
+    ASSERT_TRUE(eventually([&] {
+      return superuser.query_value(
+                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event = "
+                 "'SyncRep' AND application_name LIKE 'pgrecast orders % "
+                 "control'") == "1";
+    })) << run.output();
+
+    EXPECT_EQ(phase(), "exchanged");
+    EXPECT_EQ(left(), "1 1");
+    EXPECT_TRUE(run.running());
+    standby.resume();
+    EXPECT_EQ(run.wait(), 0) << run.output();
+  }
+  EXPECT_EQ(left(), "0 0");
+  EXPECT_EQ(phase(), "done");
 }
 
 TEST_F(FinishTest, BeforeTheExchangeIsRefused) {

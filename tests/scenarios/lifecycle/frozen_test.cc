@@ -97,5 +97,61 @@ TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterStoppedMigrationAlone) {
   EXPECT_EQ(resumed.wait(), 0) << resumed.output();
 }
 
+// What it has found is a name; by the time it has the lock, another migration
+// may have that.
+class FrozenCommandTest : public FrozenTest {
+ protected:
+  // Another migration of the same name, that nobody runs.
+  void leave_later_stopped() {
+    Program later = start_later();
+    later.signal(SIGTERM);
+    ASSERT_EQ(later.wait(), kResumable) << later.output();
+  }
+
+  void expect_later_goes_on() {
+    EXPECT_EQ(phase(), "ready");
+    Program resumed = start_script(
+        write_script("later", "ALTER TABLE orders ADD COLUMN later integer"),
+        {"--name", "orders"});
+    EXPECT_EQ(resumed.wait(), 0) << resumed.output();
+  }
+};
+
+TEST_F(FrozenCommandTest, FinishLeavesALaterMigrationAlone) {
+  resume();
+  Program frozen(
+      {"finish", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+      {"PGRECAST_FREEZE_AT=finish:found"});
+  frozen.wait_until_frozen();
+  ASSERT_EQ(
+      command({"finish", "--dsn", dsn(), "--state-dir", state_dir(), "orders"}),
+      0);
+  leave_later_stopped();
+
+  frozen.signal(SIGCONT);
+  EXPECT_EQ(frozen.wait(), 0) << frozen.output();
+
+  expect_later_goes_on();
+}
+
+TEST_F(FrozenCommandTest, ReapLeavesALaterMigrationAlone) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGTERM);
+  ASSERT_EQ(run.wait(), kResumable) << run.output();
+  Program frozen({"reap", "--dsn", dsn(), "--max-retained", "0"},
+                 {"PGRECAST_FREEZE_AT=reap:found"});
+  frozen.wait_until_frozen();
+  ASSERT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"}),
+      0);
+  leave_later_stopped();
+
+  frozen.signal(SIGCONT);
+  EXPECT_EQ(frozen.wait(), 0) << frozen.output();
+
+  expect_later_goes_on();
+}
+
 }  // namespace
 }  // namespace pgrecast::test

@@ -108,6 +108,28 @@ TEST_F(StatusTest, AskingNeverKeepsAProcessFromStarting) {
       0);
 }
 
+// Each page anew, and no escape sequences where no terminal shows them.
+TEST_F(StatusTest, WatchingTellsWhatBecomesOfAMigration) {
+  Program killed = start({}, {"PGRECAST_STOP_AT=copy:after_commit"});
+  killed.wait();
+  Program status({"status", "--dsn", dsn(), "--watch", "orders"});
+  Program list({"list", "--dsn", dsn(), "--watch"});
+  Program json({"list", "--dsn", dsn(), "--watch", "--json"});
+  for (Program* watching : {&status, &list, &json}) {
+    watching->wait_for_output("copying");
+  }
+
+  resume();
+
+  for (Program* watching : {&status, &list, &json}) {
+    watching->wait_for_output("done");
+    EXPECT_TRUE(watching->running());
+    watching->signal(SIGTERM);
+    watching->wait();
+    EXPECT_EQ(watching->out().find('\x1b'), std::string::npos);
+  }
+}
+
 TEST_F(StatusTest, CutoverIsDoneWithinSecondsOfBeingAskedFor) {
   start_load();
   Program run = start({"--cutover", "manual"});
