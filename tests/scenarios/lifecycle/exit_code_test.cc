@@ -17,13 +17,6 @@ constexpr int kDataRejected = 10;
 
 class ExitCodeTest : public Lifecycle {
  protected:
-  // Ends with `code`, and what it writes has `text` in it.
-  void expect_run(int code, const std::string& text, const std::string& file,
-                  const Texts& options = {}) {
-    Program run = start_script(file, options);
-    EXPECT_EQ(run.wait(), code) << run.output();
-    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
-  }
   // After the plan, so that what is broken now is found later.
   void stop_while_copying(const std::string& file) {
     Program killed =

@@ -170,6 +170,13 @@ Program Lifecycle::start_script(const std::string& script, const Texts& options,
   return Program(arguments, environment);
 }
 
+void Lifecycle::expect_run(int code, const std::string& text,
+                           const std::string& script, const Texts& options) {
+  Program run = start_script(script, options);
+  EXPECT_EQ(run.wait(), code) << run.output();
+  EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
+}
+
 int Lifecycle::command(const Texts& arguments, std::string* output) {
   Program program(arguments);
   const int code = program.wait();

@@ -58,6 +58,9 @@ class Lifecycle : public TestDatabase {
   Program start(const Texts& options = {}, const Texts& environment = {});
   Program start_script(const std::string& script, const Texts& options = {},
                        const Texts& environment = {});
+  // It ends with `code`, and what it writes has `text` in it.
+  void expect_run(int code, const std::string& text, const std::string& script,
+                  const Texts& options = {});
   // Runs another command to its end.
   int command(const Texts& arguments, std::string* output = nullptr);
   // The same command until it ends with 0.

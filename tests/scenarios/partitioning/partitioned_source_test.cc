@@ -2,16 +2,13 @@
 // what they are, or the script names others.
 
 #include "scenarios/lifecycle/lifecycle.h"
-#include "support/eventually.h"
+#include "scenarios/partitioning/moving_load.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 
-#include <array>
-#include <atomic>
 #include <csignal>
-#include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace pgrecast::test {
@@ -86,97 +83,6 @@ UPDATE orders SET state = 'old' WHERE placed < '2024-01-01';
 CREATE INDEX orders_lower_idx ON orders (lower(code)) WHERE amount > 0;
 )sql";
 
-// The same changes to orders and to its twin; rows move from partition to
-// partition, to the bounds and back, while their keys move as well; some are
-// made through the name of a leaf.
-class TreeLoad {
- public:
-  explicit TreeLoad(const std::string& dsn)
-      : thread_([this, dsn](const std::stop_token& stop) { work(dsn, stop); }) {
-  }
-
-  void stop() {
-    thread_.request_stop();
-    if (thread_.joinable()) thread_.join();
-  }
-  int transactions() const { return transactions_; }
-  std::string failures() const { return failures_; }
-
- private:
-  void work(const std::string& dsn, const std::stop_token& stop) {
-    std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same for every run
-    Session session(dsn);
-    while (!stop.stop_requested()) {
-      const std::string sqlstate = session.try_exec(statement(random));
-      if (sqlstate == kSuccess) {
-        ++transactions_;
-      } else {
-        failures_ += sqlstate + " ";
-      }
-      std::this_thread::sleep_for(milliseconds(1));
-    }
-  }
-
-  std::string statement(std::mt19937& random) {
-    static constexpr std::array kDays = {"2023-12-31 23:59:59.999999",
-                                         "2024-01-01",
-                                         "2024-12-31 23:59:59.999999",
-                                         "2025-01-01",
-                                         "2025-07-07",
-                                         "2026-01-01",
-                                         "2031-01-01"};
-    const auto id = static_cast<int>(random() % 12000) + 1;
-    const char* day = kDays.at(random() % kDays.size());
-    const int fresh = next_id_++;
-    const auto what = random() % 7;
-    std::string both = "BEGIN;";
-    for (const std::string table : {"orders", "orders_twin"}) {
-      const bool root = table == "orders";
-      switch (what) {
-        case 0:
-          both += fmt::format(
-              "INSERT INTO {} (id, customer, code, amount, placed) VALUES ({}, "
-              "{}, 'n{}', 5, '{}');",
-              table, fresh, fresh % 10, fresh, day);
-          break;
-        case 1:
-          both += fmt::format("DELETE FROM {} WHERE id = {};", table, id);
-          break;
-        case 2:  // the key moves, and the row to another partition
-          both +=
-              fmt::format("UPDATE {} SET id = {}, placed = '{}' WHERE id = {};",
-                          table, fresh, day, id);
-          break;
-        case 3:
-          both += fmt::format(
-              "UPDATE {} SET amount = amount + 1 WHERE id = {};", table, id);
-          break;
-        case 4:  // there and back again in one transaction
-          both += fmt::format(
-              "UPDATE {0} SET placed = '2023-03-03' WHERE id = {1};"
-              "UPDATE {0} SET placed = '{2}' WHERE id = {1};",
-              table, id, day);
-          break;
-        case 5:
-          both += fmt::format(
-              "UPDATE {} SET amount = -3 WHERE id = {} AND placed >= "
-              "'2024-01-01' AND placed < '2025-01-01';",
-              root ? "orders_2024" : table, id);
-          break;
-        default:
-          both += fmt::format("UPDATE {} SET placed = '{}' WHERE id = {};",
-                              table, day, id);
-      }
-    }
-    return both + "COMMIT";
-  }
-
-  int next_id_ = 1000000;
-  std::atomic<int> transactions_{0};
-  std::string failures_;
-  std::jthread thread_;
-};
-
 class PartitionedSource : public Lifecycle {
  protected:
   void SetUp() override {
@@ -186,45 +92,24 @@ class PartitionedSource : public Lifecycle {
 
   void expect_migrated() {
     Session owner = session();
-    const Rows differences = owner.query_rows(
-        "WITH expected AS (SELECT id::bigint, customer, code::text, amount,"
-        "   placed FROM orders_twin),"
-        " present AS (SELECT id, customer, code, amount, placed FROM orders)"
-        " (SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE present) "
-        "m)"
-        " UNION ALL"
-        " (SELECT 'too much', * FROM (TABLE present EXCEPT ALL TABLE expected) "
-        "t) LIMIT 10");
-    for (const Row& row : differences) {
-      ADD_FAILURE() << row[0] << ": id=" << row[1] << " placed=" << row[5];
-    }
+    EXPECT_THAT(differences_from_twin(owner), testing::IsEmpty());
     EXPECT_EQ(owner.query_value("SELECT format_type(atttypid, -1) FROM "
                                 "pg_attribute WHERE attrelid = "
                                 "'orders_2024'::regclass AND attname = 'id'"),
               "bigint");
   }
 
-  void expect_run(int code, const std::string& text, const std::string& file,
-                  const Texts& options = {}) {
-    Program run = start_script(file, options);
-    EXPECT_EQ(run.wait(), code) << run.output();
-    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
-  }
-
   std::string script_;
 };
 
 TEST_F(PartitionedSource, HoldsEveryRowUnderLoadAndIsByHandTheSame) {
-  TreeLoad load(dsn());
+  MovingLoad load(dsn(), MovingLoad::Through::kLeavesToo);
   Program run = start_script(script_, {"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
-  ASSERT_TRUE(eventually([&, at = load.transactions()] {
-    return load.transactions() > at + 200;
-  }));
+  ASSERT_TRUE(load.goes_on(200));
   EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
   EXPECT_EQ(run.wait(), 0) << run.output();
-  ASSERT_TRUE(eventually(
-      [&, at = load.transactions()] { return load.transactions() > at + 50; }));
+  ASSERT_TRUE(load.goes_on(50));
   load.stop();
 
   EXPECT_EQ(load.failures(), "");
@@ -250,7 +135,7 @@ TEST_F(PartitionedSource, HoldsEveryRowUnderLoadAndIsByHandTheSame) {
 }
 
 TEST_F(PartitionedSource, IsKilledAndResumedUnderLoad) {
-  TreeLoad load(dsn());
+  MovingLoad load(dsn(), MovingLoad::Through::kLeavesToo);
   for (const char* point :
        {"copy:after_commit#3", "settle:deleted", "index:before_commit",
         "round:before_commit", "exchange:after_drain"}) {
@@ -346,7 +231,7 @@ CREATE TABLE orders (
 CREATE TABLE orders_0 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE orders_2024 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 )sql");
-  TreeLoad load(dsn());
+  MovingLoad load(dsn(), MovingLoad::Through::kLeavesToo);
   Program run = start_script(anew, {"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
   load.stop();
@@ -416,12 +301,10 @@ CREATE TABLE orders (
   amount numeric NOT NULL,
   PRIMARY KEY (id, placed));
 )sql");
-  TreeLoad load(dsn());
+  MovingLoad load(dsn(), MovingLoad::Through::kLeavesToo);
   Program run = start_script(plain, {"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
-  ASSERT_TRUE(eventually([&, at = load.transactions()] {
-    return load.transactions() > at + 100;
-  }));
+  ASSERT_TRUE(load.goes_on(100));
   load.stop();
   EXPECT_EQ(load.failures(), "");
   EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);

@@ -2,23 +2,19 @@
 // the name of the table, and its partitions.
 
 #include "scenarios/lifecycle/lifecycle.h"
-#include "support/eventually.h"
+#include "scenarios/partitioning/moving_load.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 
-#include <array>
-#include <atomic>
 #include <csignal>
 #include <memory>
-#include <random>
 #include <string>
-#include <thread>
 
 namespace pgrecast::test {
 namespace {
 
 constexpr int kRefused = 3;
-constexpr int kInterrupted = 4;
 constexpr int kDataRejected = 10;
 
 constexpr const char* kSchema = R"sql(
@@ -96,83 +92,6 @@ SELECT c.relname, c.relkind, pg_get_expr(c.relpartbound, c.oid),
 FROM pg_partition_tree(($1 || '.orders')::regclass) t JOIN pg_class c ON c.oid = t.relid
 ORDER BY c.relname)sql";
 
-// The same changes to orders and to its twin: rows move from partition to
-// partition, to the bounds and back, while their keys move as well.
-class MovingLoad {
- public:
-  explicit MovingLoad(const std::string& dsn)
-      : thread_([this, dsn](const std::stop_token& stop) { work(dsn, stop); }) {
-  }
-
-  void stop() {
-    thread_.request_stop();
-    if (thread_.joinable()) thread_.join();
-  }
-  int transactions() const { return transactions_; }
-  std::string failures() const { return failures_; }
-
- private:
-  void work(const std::string& dsn, const std::stop_token& stop) {
-    std::mt19937 random(7);  // NOLINT(cert-msc51-cpp): the same for every run
-    Session session(dsn);
-    while (!stop.stop_requested()) {
-      const std::string sqlstate = session.try_exec(statement(random));
-      if (sqlstate == kSuccess) {
-        ++transactions_;
-      } else {
-        failures_ += sqlstate + " ";
-      }
-      std::this_thread::sleep_for(milliseconds(1));
-    }
-  }
-
-  std::string statement(std::mt19937& random) {
-    static constexpr std::array kDays = {"2023-12-31 23:59:59.999999",
-                                         "2024-01-01",
-                                         "2024-12-31 23:59:59.999999",
-                                         "2025-01-01",
-                                         "2025-07-07",
-                                         "2026-01-01",
-                                         "2031-01-01"};
-    const auto id = static_cast<int>(random() % 12000) + 1;
-    const char* day = kDays.at(random() % kDays.size());
-    const int fresh = next_id_++;
-    const auto what = random() % 6;
-    std::string both;
-    for (const char* table : {"orders", "orders_twin"}) {
-      switch (what) {
-        case 0:
-          both += fmt::format(
-              "INSERT INTO {} (id, customer, code, amount, placed) VALUES ({}, "
-              "{}, 'n{}', 5, '{}');",
-              table, fresh, fresh % 10, fresh, day);
-          break;
-        case 1:
-          both += fmt::format("DELETE FROM {} WHERE id = {};", table, id);
-          break;
-        case 2:  // the key moves, and the row to another partition
-          both +=
-              fmt::format("UPDATE {} SET id = {}, placed = '{}' WHERE id = {};",
-                          table, fresh, day, id);
-          break;
-        case 3:
-          both += fmt::format(
-              "UPDATE {} SET amount = amount + 1 WHERE id = {};", table, id);
-          break;
-        default:
-          both += fmt::format("UPDATE {} SET placed = '{}' WHERE id = {};",
-                              table, day, id);
-      }
-    }
-    return both;
-  }
-
-  int next_id_ = 1000000;
-  std::atomic<int> transactions_{0};
-  std::string failures_;
-  std::jthread thread_;
-};
-
 class PartitionedTarget : public Lifecycle {
  protected:
   void SetUp() override {
@@ -182,18 +101,7 @@ class PartitionedTarget : public Lifecycle {
 
   void expect_migrated() {
     Session owner = session();
-    const Rows differences = owner.query_rows(
-        "WITH expected AS (SELECT id::bigint, customer, code::text, amount,"
-        "   placed FROM orders_twin),"
-        " present AS (SELECT id, customer, code, amount, placed FROM orders)"
-        " (SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE present) "
-        "m)"
-        " UNION ALL"
-        " (SELECT 'too much', * FROM (TABLE present EXCEPT ALL TABLE expected) "
-        "t) LIMIT 10");
-    for (const Row& row : differences) {
-      ADD_FAILURE() << row[0] << ": id=" << row[1] << " placed=" << row[5];
-    }
+    EXPECT_THAT(differences_from_twin(owner), testing::IsEmpty());
     session().exec(fmt::format(
         "CREATE SCHEMA by_hand; CREATE SEQUENCE by_hand.orders_id_seq;"
         "SET search_path = by_hand;"));
@@ -213,13 +121,6 @@ class PartitionedTarget : public Lifecycle {
     return reader.query_rows(kTree, schema);
   }
 
-  void expect_run(int code, const std::string& text, const std::string& file,
-                  const Texts& options = {}) {
-    Program run = start_script(file, options);
-    EXPECT_EQ(run.wait(), code) << run.output();
-    EXPECT_NE(run.output().find(text), std::string::npos) << run.output();
-  }
-
   std::string whole_;
 };
 
@@ -227,13 +128,10 @@ TEST_F(PartitionedTarget, HoldsEveryRowUnderLoadAndWhatHangsOff) {
   MovingLoad load(dsn());
   Program run = start_script(whole_, {"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
-  ASSERT_TRUE(eventually([&, at = load.transactions()] {
-    return load.transactions() > at + 200;
-  }));
+  ASSERT_TRUE(load.goes_on(200));
   EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
   EXPECT_EQ(run.wait(), 0) << run.output();
-  ASSERT_TRUE(eventually(
-      [&, at = load.transactions()] { return load.transactions() > at + 50; }));
+  ASSERT_TRUE(load.goes_on(50));
   load.stop();
 
   EXPECT_EQ(load.failures(), "");
@@ -382,7 +280,6 @@ TEST_F(PartitionedTarget, WhatComesLaterAndCannotGoAlongStopsTheExchange) {
 
   expect_run(0, "", whole_);
   expect_migrated();
-  static_cast<void>(kInterrupted);
 }
 
 }  // namespace
