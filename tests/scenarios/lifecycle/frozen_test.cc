@@ -22,6 +22,18 @@ class FrozenTest : public Lifecycle {
         " current_database() AND application_name LIKE 'pgrecast orders %'");
   }
 
+  // Frozen when it was told to abort; whoever told it has done so in its place.
+  Program freeze_in_abort() {
+    Program frozen =
+        start({"--cutover", "manual"}, {"PGRECAST_FREEZE_AT=abort:undo"});
+    frozen.wait_for_output("phase changed.*phase=ready");
+    Program abort(
+        {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
+    end_sessions_of(frozen);
+    EXPECT_EQ(abort.wait(), 0) << abort.output();
+    return frozen;
+  }
+
   // Another migration, of the same name, in the middle of its work.
   Program start_later() {
     Program later = start_script(
@@ -58,13 +70,7 @@ TEST_F(FrozenTest, AfterItsExchangeItLeavesALaterMigrationAlone) {
 }
 
 TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterMigrationAlone) {
-  Program frozen =
-      start({"--cutover", "manual"}, {"PGRECAST_FREEZE_AT=abort:undo"});
-  frozen.wait_for_output("phase changed.*phase=ready");
-  Program abort(
-      {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
-  end_sessions_of(frozen);
-  EXPECT_EQ(abort.wait(), 0) << abort.output();
+  Program frozen = freeze_in_abort();
   Program later = start_later();
 
   frozen.signal(SIGCONT);
@@ -75,13 +81,7 @@ TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterMigrationAlone) {
 
 // Whoever finds the name free again finds no migration of his own there.
 TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterStoppedMigrationAlone) {
-  Program frozen =
-      start({"--cutover", "manual"}, {"PGRECAST_FREEZE_AT=abort:undo"});
-  frozen.wait_for_output("phase changed.*phase=ready");
-  Program abort(
-      {"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"});
-  end_sessions_of(frozen);
-  EXPECT_EQ(abort.wait(), 0) << abort.output();
+  Program frozen = freeze_in_abort();
   Program later = start_later();
   later.signal(SIGTERM);
   ASSERT_EQ(later.wait(), kResumable) << later.output();
