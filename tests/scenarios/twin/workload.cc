@@ -265,11 +265,7 @@ class TwinWriter {
       pause(stop, kLookAgain);
     }
     if (stop.stop_requested()) return;
-    began_ = Clock::now();
-    expect_ok(run(conn(), fmt::format("BEGIN; SELECT pg_advisory_xact_lock({}, "
-                                      "0)",
-                                      kLockOfAll)));
-    find_shape("LOCK TABLE " + schema_.table() + " IN ROW EXCLUSIVE MODE; ");
+    begin_alone("ROW EXCLUSIVE");
     perform({.statements = {schema_.add_to_group(1)}});
     end(true);
   }
@@ -280,16 +276,22 @@ class TwinWriter {
       pause(stop, kLookAgain);
     }
     if (stop.stop_requested()) return;
-    began_ = Clock::now();
-    expect_ok(run(conn(), fmt::format("BEGIN; SELECT pg_advisory_xact_lock({}, "
-                                      "0)",
-                                      kLockOfAll)));
-    find_shape("LOCK TABLE " + schema_.table() + " IN ACCESS EXCLUSIVE MODE; ");
+    begin_alone("ACCESS EXCLUSIVE");
     expect_ok(run(
         conn(), fmt::format("TRUNCATE {}, {}", schema_.table(),
                             new_shape_ ? schema_.new_twin() : schema_.twin())));
     end(true);
     ++truncated_;
+  }
+
+  // While no ordinary transaction runs.
+  void begin_alone(std::string_view lock) {
+    began_ = Clock::now();
+    expect_ok(run(conn(), fmt::format("BEGIN; SELECT pg_advisory_xact_lock({}, "
+                                      "0)",
+                                      kLockOfAll)));
+    find_shape(
+        fmt::format("LOCK TABLE {} IN {} MODE; ", schema_.table(), lock));
   }
 
   // Chooses `count` ids, and locks them and whatever unique values go with
