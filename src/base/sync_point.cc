@@ -18,21 +18,28 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-struct StopAt {
-  std::string name;
-  int countdown = 1;
-};
-
-StopAt read_stop_at(const char* variable) {
-  const std::string text = environment(variable);
-  const std::size_t hash = text.rfind('#');
-  StopAt stop{.name = text.substr(0, hash), .countdown = 1};
-  if (hash != std::string::npos) {
-    std::from_chars(text.data() + hash + 1, text.data() + text.size(),
-                    stop.countdown);
+// NAME or NAME#N: the Nth time that NAME is reached.
+class Moment {
+ public:
+  explicit Moment(const char* variable) {
+    const std::string text = environment(variable);
+    const std::size_t hash = text.rfind('#');
+    name_ = text.substr(0, hash);
+    int times = 1;
+    if (hash != std::string::npos) {
+      std::from_chars(text.data() + hash + 1, text.data() + text.size(), times);
+    }
+    countdown_ = times;
   }
-  return stop;
-}
+
+  bool is_now(std::string_view reached) {
+    return reached == name_ && --countdown_ == 0;
+  }
+
+ private:
+  std::string name_;
+  std::atomic<int> countdown_;
+};
 
 // ",rule,rule,"
 struct RulesOff {
@@ -49,14 +56,12 @@ RulesOff& rules_off() {
 }  // namespace
 
 void sync_point_reached(std::string_view name) {
-  static const StopAt stop = read_stop_at("PGRECAST_STOP_AT");
-  static const StopAt freeze = read_stop_at("PGRECAST_FREEZE_AT");
-  static std::atomic<int> countdown{stop.countdown};
-  static std::atomic<int> until_frozen{freeze.countdown};
-  if (name == stop.name && --countdown == 0) {
+  static Moment stop("PGRECAST_STOP_AT");
+  static Moment freeze("PGRECAST_FREEZE_AT");
+  if (stop.is_now(name)) {
     static_cast<void>(std::raise(SIGKILL));  // nobody is left to look
   }
-  if (name == freeze.name && --until_frozen == 0) {
+  if (freeze.is_now(name)) {
     static_cast<void>(std::raise(SIGSTOP));  // cannot fail
   }
 }

@@ -174,10 +174,6 @@ std::vector<std::string> lost(const std::vector<std::string>& labels,
   return gone;
 }
 
-}  // namespace
-
-namespace {
-
 constexpr std::string_view kPartitions = "partitions: ";
 
 nlohmann::json partitions_of(const std::string& part) {

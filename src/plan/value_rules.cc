@@ -99,24 +99,18 @@ std::string remedy_for_builtin(const std::string& name, char volatility) {
 // The types of which a value of type $1 consists, as far as they are written
 // and read by functions of their own, and these functions.
 constexpr const char* kTextFunctions = R"sql(
-WITH RECURSIVE part(oid, next) AS (
+WITH RECURSIVE made_of(oid, next) AS (
   SELECT t.oid, CASE WHEN t.typtype = 'd' THEN t.typbasetype
                      WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem
                      WHEN t.typtype = 'r' THEN r.rngsubtype
                      WHEN t.typtype = 'm' THEN m.rngtypid END
-  FROM (SELECT $1::pg_catalog.oid AS first) AS f
-  JOIN pg_catalog.pg_type t ON t.oid = f.first
+  FROM pg_catalog.pg_type t
   LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
-  LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid
+  LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid),
+part(oid, next) AS (
+  SELECT oid, next FROM made_of WHERE oid = $1::pg_catalog.oid
  UNION
-  SELECT t.oid, CASE WHEN t.typtype = 'd' THEN t.typbasetype
-                     WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem
-                     WHEN t.typtype = 'r' THEN r.rngsubtype
-                     WHEN t.typtype = 'm' THEN m.rngtypid END
-  FROM part
-  JOIN pg_catalog.pg_type t ON t.oid = part.next
-  LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
-  LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid)
+  SELECT m.oid, m.next FROM part JOIN made_of m ON m.oid = part.next)
 SELECT pg_catalog.format_type(t.oid, NULL),
        (CASE WHEN $2 THEN t.typinput ELSE t.typoutput END)::pg_catalog.oid,
        t.oid = $1::pg_catalog.oid
