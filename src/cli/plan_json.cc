@@ -111,6 +111,35 @@ json native_json(const plan::Plan& plan) {
   return list;
 }
 
+json now_json(const PlanReport& report) {
+  json list = json::array();
+  for (const migration::Hindrance& one : report.hindrances) {
+    list.push_back(
+        {{"what", one.what}, {"age_s", one.age_s}, {"effect", one.effect}});
+  }
+  return list;
+}
+
+json slots_json(const PlanReport& report) {
+  json list = json::array();
+  for (const migration::OtherSlot& slot : report.other_slots) {
+    list.push_back({{"name", slot.name},
+                    {"kind", slot.kind},
+                    {"active", slot.active},
+                    {"lag_bytes", slot.lag_bytes}});
+  }
+  return list;
+}
+
+json disk_json(const migration::DiskReport& disk) {
+  return {{"copy_bytes", disk.copy_bytes},
+          {"wal_bytes", disk.wal_bytes},
+          {"kept_wal_bytes_max", disk.kept_wal_bytes_max},
+          {"state_dir_free_bytes", disk.state_dir_free_bytes
+                                       ? json(*disk.state_dir_free_bytes)
+                                       : json(nullptr)}};
+}
+
 json locks_json(const PlanReport& report) {
   json list = json::array();
   for (const migration::StepLock& lock : report.locks) {
@@ -143,6 +172,9 @@ std::string plan_json(const PlanReport& report) {
                  {"tables", std::move(tables)},
                  {"by_hand", native_json(report.plan)},
                  {"locks", locks_json(report)},
+                 {"right_now", now_json(report)},
+                 {"other_slots", slots_json(report)},
+                 {"disk", disk_json(report.disk)},
                  {"notes", report.plan.notes},
                  {"settings", report.plan.settings},
                  {"makes",

@@ -3,6 +3,7 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/cli/lines.h"
 #include "pgrecast/cli/native_text.h"
+#include "pgrecast/cli/outlook_text.h"
 
 #include <fmt/format.h>
 
@@ -368,6 +369,7 @@ std::string plan_text(const PlanReport& report, const PlanStyle& style) {
   page.text_as_it_is(native_text(report.plan.native));
   warning_lines(page, report.plan);
   lock_lines(page, report);
+  page.text_as_it_is(outlook_text(report));
   std::vector<std::string> kept;
   for (const plan::TableTarget& target : report.plan.targets) {
     kept.push_back(target.retired.display());

@@ -49,6 +49,9 @@ void look_at_shadows(pg::Connection& connection, const script::Script& script,
     report.tables.push_back(std::move(one));
   }
   report.locks = step_locks(connection, plan, tables, options);
+  report.hindrances = hindrances(connection, plan);
+  report.other_slots = other_slots(connection, plan.names);
+  report.disk = disk_report(report.tables, options);
 }
 
 }  // namespace pgrecast::migration

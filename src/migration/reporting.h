@@ -48,6 +48,14 @@ std::vector<std::string> silent_triggers(pg::Connection& connection,
                                          const Statements& statements,
                                          const exchange::ExchangeTable& table);
 
+// Of this moment, in any database.
+std::vector<Hindrance> hindrances(pg::Connection& connection,
+                                  const plan::Plan& plan);
+std::vector<OtherSlot> other_slots(pg::Connection& connection,
+                                   const plan::Names& names);
+DiskReport disk_report(const std::vector<TableReport>& tables,
+                       const RunOptions& options);
+
 std::vector<StepLock> step_locks(
     pg::Connection& connection, const plan::Plan& plan,
     const std::vector<exchange::ExchangeTable>& tables,

@@ -3,6 +3,7 @@
 #include "pgrecast/plan/plan.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,12 +86,39 @@ struct StepLock {
   std::string hinders;  // whom it keeps waiting
 };
 
+// What a migration would have to wait for, as of now.
+struct Hindrance {
+  std::string what;  // pid 4411 (psql, idle in transaction)
+  std::int64_t age_s = 0;
+  std::string effect;  // what waits for it
+};
+
+// A replication slot of somebody else's: the WAL that it keeps.
+struct OtherSlot {
+  std::string name;
+  std::string kind;  // logical, physical
+  bool active = false;
+  std::int64_t lag_bytes = 0;
+};
+
+// Estimates. The server tells nobody but superusers what is free on its disk.
+struct DiskReport {
+  std::int64_t copy_bytes = 0;  // tables and indexes, as large as they are now
+  std::int64_t wal_bytes = 0;   // written by copy and index builds
+  std::int64_t kept_wal_bytes_max = 0;  // by our slot: --max-retained
+  // Of the change buffer's folder, here; nullopt: not told.
+  std::optional<std::int64_t> state_dir_free_bytes;
+};
+
 // Everything that a plan says: plain values, printed by cli/plan_text.h and
 // cli/plan_json.h.
 struct PlanReport {
   plan::Plan plan;
-  std::vector<TableReport> tables;  // as plan.targets
-  std::vector<StepLock> locks;      // in the order of the steps
+  std::vector<TableReport> tables;    // as plan.targets
+  std::vector<StepLock> locks;        // in the order of the steps
+  std::vector<Hindrance> hindrances;  // the oldest first
+  std::vector<OtherSlot> other_slots;
+  DiskReport disk;
 };
 
 }  // namespace pgrecast::migration

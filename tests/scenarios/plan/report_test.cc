@@ -2,14 +2,18 @@
 // JSON is as its manual has it, the text fits into a terminal, and the DDL
 // makes the table that the script makes.
 
+#include "support/eventually.h"
 #include "support/program.h"
 #include "support/test_database.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdint>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <string>
@@ -184,6 +188,9 @@ TEST_F(PlanReportTest, HasTheFieldsOfItsManual) {
   json manual = documented();
   std::set<std::string> paths = paths_of(report);
   paths.merge(paths_of(planned_partitions()));
+  paths.merge(paths_of(json::parse(R"({"right_now": [{"what": "", "age_s": 1,
+    "effect": ""}], "other_slots": [{"name": "", "kind": "", "active": true,
+    "lag_bytes": 0}]})")));  // TellsWhatIsInTheWayRightNow
   EXPECT_EQ(paths, paths_of(manual));
   EXPECT_EQ(report.at("version"), manual.at("version"));
 
@@ -332,6 +339,100 @@ TEST_F(PlanReportTest, ItsDdlMakesPartitionsAsTheScriptLeavesThem) {
   }
 
   EXPECT_EQ(shape("events"), by_hand);
+}
+
+TEST_F(PlanReportTest, TellsWhatIsInTheWayRightNow) {
+  const auto now = [&] {
+    const json report = json::parse(planned({"--json"}));
+    std::map<int, std::string> effects;
+    for (const json& one : report.at("right_now")) {
+      int pid = 0;
+      std::istringstream(one.at("what").get<std::string>().substr(4)) >> pid;
+      EXPECT_GE(one.at("age_s"), 0);
+      effects[pid] = one.at("effect");
+    }
+    return effects;
+  };
+  const auto pid_of = [](Session& of) {
+    return std::stoi(of.query_value("SELECT pg_backend_pid()"));
+  };
+  Session writer = session();
+  Session reader = session();
+  Session holder = session();
+  Session idle = session();
+  const int writing = pid_of(writer);
+  const int reading = pid_of(reader);
+  const int holding = pid_of(holder);
+  const int idling = pid_of(idle);
+  writer.exec("BEGIN; SELECT pg_current_xact_id()");
+  reader.exec("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+  holder.exec("BEGIN; SELECT FROM orders LIMIT 1");
+  idle.exec("BEGIN; SELECT 1");
+  ASSERT_TRUE(eventually([&] {
+    return session().query_value(fmt::format(
+               "SELECT count(*) FROM pg_stat_activity WHERE pid IN ({}, {}, "
+               "{}, {}) AND clock_timestamp() - xact_start > interval '1 s'",
+               writing, reading, holding, idling)) == "4";
+  }));
+
+  auto effects = now();
+
+  EXPECT_EQ(effects[writing], "the slot's creation waits");
+  EXPECT_EQ(effects[reading], "the cutover waits");
+  EXPECT_EQ(effects[holding], "the cutover waits");
+  EXPECT_FALSE(effects.contains(idling));
+  EXPECT_THAT(planned(), HasSubstr(fmt::format("  ! pid {} (", writing)));
+  for (Session* of : {&writer, &reader, &holder, &idle}) of->exec("COMMIT");
+  effects = now();
+  for (const int pid : {writing, reading, holding}) {
+    EXPECT_FALSE(effects.contains(pid)) << pid;
+  }
+}
+
+// Which only a server of its own allows.
+TEST(PlanReportOnItsOwnServer, TellsOfPreparedTransactions) {
+  PgCluster server(PgCluster::Settings{{"max_prepared_transactions", "3"}});
+  server.session().exec("CREATE TABLE t (id int PRIMARY KEY)");
+  Session preparing = server.session();
+  preparing.exec("BEGIN; SELECT pg_current_xact_id()");
+  preparing.exec("PREPARE TRANSACTION 'forgotten'");
+
+  Program program({"plan", "--json", "--dsn", server.dsn(), "--table", "t",
+                   "--alter", "ADD COLUMN w int", "--name", "planned"});
+  ASSERT_EQ(program.wait(), 0) << program.output();
+  const json found = json::parse(program.out()).at("right_now");
+  ASSERT_EQ(found.size(), 1U) << found;
+  EXPECT_EQ(found.at(0).at("what"),
+            "prepared transaction 'forgotten' in database postgres");
+  EXPECT_EQ(found.at(0).at("effect"), "the slot's creation waits");
+  preparing.exec("ROLLBACK PREPARED 'forgotten'");
+}
+
+TEST_F(PlanReportTest, TellsOfOtherSlotsAndTheDisk) {
+  const std::string name = "slot_of_somebody_else";
+  superuser_session().exec("SELECT pg_create_physical_replication_slot('" +
+                           name + "', true)");
+  const json report = json::parse(planned({"--json"}));
+  const std::string text = planned();
+  superuser_session().exec("SELECT pg_drop_replication_slot('" + name + "')");
+
+  std::set<std::string> names;
+  for (const json& slot : report.at("other_slots")) {
+    names.insert(slot.at("name").get<std::string>());
+    if (slot.at("name") != name) continue;
+    EXPECT_EQ(slot.at("kind"), "physical");
+    EXPECT_EQ(slot.at("active"), false);
+  }
+  EXPECT_THAT(names, Contains(name));
+  EXPECT_THAT(text, HasSubstr("  - slot " + name + " (physical, not active)"));
+  const json& table = report.at("tables").at(0);
+  const json& disk = report.at("disk");
+  EXPECT_EQ(disk.at("copy_bytes").get<std::int64_t>(),
+            table.at("heap_bytes").get<std::int64_t>() +
+                table.at("toast_bytes").get<std::int64_t>() +
+                table.at("index_bytes").get<std::int64_t>());
+  EXPECT_EQ(disk.at("kept_wal_bytes_max"), std::int64_t{10} << 30);
+  EXPECT_GT(disk.at("state_dir_free_bytes"), 0);
 }
 
 TEST_F(PlanReportTest, RefusalsAreJsonToo) {

@@ -1,0 +1,57 @@
+#include "pgrecast/cli/outlook_text.h"
+
+#include "pgrecast/cli/lines.h"
+
+#include <fmt/format.h>
+
+namespace pgrecast::cli {
+namespace {
+
+std::string size_of(std::int64_t bytes) {
+  return short_size(static_cast<double>(bytes));
+}
+
+std::string disk_text(const migration::DiskReport& disk) {
+  std::string text = "\nDisk, as an estimate\n";
+  text += wrapped(
+      "  on the server  ",
+      fmt::format("{} for the new tables, as large as the old ones; {} of WAL "
+                  "beside what the application writes; {} of WAL at most that "
+                  "the slot keeps. What is free there the server does not tell",
+                  size_of(disk.copy_bytes), size_of(disk.wal_bytes),
+                  size_of(disk.kept_wal_bytes_max)));
+  text += wrapped("  change buffer  ",
+                  disk.state_dir_free_bytes
+                      ? fmt::format("{} are free in its folder",
+                                    size_of(*disk.state_dir_free_bytes))
+                      : "what is free in its folder is not known");
+  return text;
+}
+
+std::string now_text(const migration::PlanReport& report) {
+  std::string text = "\nIn the way right now\n";
+  if (report.hindrances.empty()) {
+    text += "  no transaction that the migration would wait for\n";
+  }
+  for (const migration::Hindrance& one : report.hindrances) {
+    text += wrapped("  ! ",
+                    fmt::format("{} for {}: {}", one.what,
+                                short_duration(static_cast<double>(one.age_s)),
+                                one.effect));
+  }
+  for (const migration::OtherSlot& slot : report.other_slots) {
+    text += wrapped(
+        "  - ", fmt::format("slot {} ({}, {}) keeps {} of WAL", slot.name,
+                            slot.kind, slot.active ? "active" : "not active",
+                            size_of(slot.lag_bytes)));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string outlook_text(const migration::PlanReport& report) {
+  return disk_text(report.disk) + now_text(report);
+}
+
+}  // namespace pgrecast::cli
