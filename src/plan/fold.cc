@@ -1060,6 +1060,15 @@ void Folder::apply(const script::Statement& statement,
         "the statistics that the script has made are gone with the old shape",
         "put CREATE STATISTICS behind CREATE TABLE");
   }
+  const auto made = made_before_new_shape(
+      *connection_, folding.table->source.oid, folding.shadow_oid);
+  if (!made.empty()) {
+    refuse(statement.span.begin,
+           fmt::format("{}, which the script has made, is gone with the old "
+                       "shape",
+                       join(made, ", ")),
+           "put it behind CREATE TABLE, or into it");
+  }
   const auto comments =
       comments_by_column(*connection_, folding.shadow_oid, shadow);
   connection_->exec("DROP TABLE " + shadow);

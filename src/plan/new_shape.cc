@@ -62,6 +62,18 @@ JOIN pg_catalog.pg_class n ON n.oid = $2::pg_catalog.oid AND n.relreplident <> '
 WHERE i.indrelid = $1::pg_catalog.oid AND i.indisreplident
 ORDER BY 1)sql";
 
+// $1 the source, $2 the shadow, which began with the source's names.
+constexpr const char* kMadeBefore = R"sql(
+WITH named AS (
+  SELECT i.indrelid AS table_oid, 'index' AS kind, c.relname::pg_catalog.text AS name
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+  UNION ALL
+  SELECT conrelid, 'constraint', conname::pg_catalog.text
+  FROM pg_catalog.pg_constraint WHERE contype = 'c')
+SELECT kind || ' ' || name FROM named WHERE table_oid = $2::pg_catalog.oid
+EXCEPT SELECT kind || ' ' || name FROM named WHERE table_oid = $1::pg_catalog.oid
+ORDER BY 1)sql";
+
 constexpr const char* kIdentityStatements = R"sql(
 SELECT pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', $2::pg_catalog.text)
 FROM pg_catalog.pg_class c
@@ -90,6 +102,16 @@ WHERE r.prrelid = $1::pg_catalog.oid AND (p.pubupdate OR p.pubdelete)
 ORDER BY 1)sql";
 
 }  // namespace
+
+std::vector<std::string> made_before_new_shape(pg::Connection& connection,
+                                               Oid source, Oid shadow) {
+  const pg::Result found = connection.exec(kMadeBefore, {source, shadow});
+  std::vector<std::string> names;
+  for (int row = 0; row < found.rows(); ++row) {
+    names.emplace_back(found.text(row, 0));
+  }
+  return names;
+}
 
 std::vector<std::pair<std::string, std::string>> comments_by_column(
     pg::Connection& connection, Oid table, const std::string& quoted) {

@@ -12,6 +12,12 @@
 // What becomes of a table whose whole shape CREATE TABLE names anew.
 namespace pgrecast::plan {
 
+// What the script has made of indexes and constraints, or has renamed, before
+// the CREATE TABLE that leaves it behind: by name.
+std::vector<std::string> made_before_new_shape(pg::Connection& connection,
+                                               catalog::Oid source,
+                                               catalog::Oid shadow);
+
 // The comments on a table that is about to be made anew, as statements on
 // `quoted`, with the column, "" for the table's own.
 std::vector<std::pair<std::string, std::string>> comments_by_column(

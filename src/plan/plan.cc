@@ -175,6 +175,7 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
     append(refusals, catalog::dependents_on_dropped_columns(
                          connection, tried.back().shape));
     append(refusals, taken_names(connection, table.source, oid, plan.sources));
+    append(refusals, borrowed_identities(connection, table.source, oid));
     if (is_partitioned(connection, oid)) {
       append(refusals, unfit_for_partitions(connection, table.source, oid));
       own_partitions(connection, plan.targets[i], oid);

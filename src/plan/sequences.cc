@@ -34,6 +34,21 @@ bool holds_more(catalog::Oid column, catalog::Oid sequence) {
   return column == kInt4 && sequence == kInt2;
 }
 
+constexpr const char* kBorrowed = R"sql(
+SELECT c.attname, i.attname, s.oid::pg_catalog.regclass
+FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute c ON c.attrelid = d.adrelid AND c.attnum = d.adnum
+JOIN pg_catalog.pg_depend p
+  ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
+ AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+JOIN pg_catalog.pg_depend o
+  ON o.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.objid = s.oid
+ AND o.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND o.deptype = 'i'
+JOIN pg_catalog.pg_attribute i ON i.attrelid = o.refobjid AND i.attnum = o.refobjsubid
+WHERE d.adrelid = $2::pg_catalog.oid AND o.refobjid = $1::pg_catalog.oid
+ORDER BY c.attnum)sql";
+
 }  // namespace
 
 std::vector<std::string> narrow_sequences(pg::Connection& connection,
@@ -65,6 +80,24 @@ std::vector<std::string> narrow_sequences(pg::Connection& connection,
         narrow.text(row, 2), narrow.text(row, 3), narrow.text(row, 0)));
   }
   return lines;
+}
+
+std::vector<Refusal> borrowed_identities(pg::Connection& connection,
+                                         const catalog::Table& source,
+                                         catalog::Oid clone) {
+  std::vector<Refusal> refusals;
+  const pg::Result borrowed = connection.exec(kBorrowed, {source.oid, clone});
+  for (int row = 0; row < borrowed.rows(); ++row) {
+    refusals.push_back(
+        {.what = fmt::format(
+             "the default of {}.{} draws from {}, the sequence of the identity "
+             "of column {}, which stays with the old table",
+             source.name.display(), borrowed.text(row, 0),
+             borrowed.text(row, 2), borrowed.text(row, 1)),
+         .remedy = "leave the identity to its column, or use a sequence that "
+                   "no identity owns"});
+  }
+  return refusals;
 }
 
 }  // namespace pgrecast::plan

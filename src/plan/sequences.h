@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pgrecast/base/error.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/target.h"
@@ -17,5 +18,12 @@ std::vector<std::string> narrow_sequences(pg::Connection& connection,
                                           const catalog::Table& source,
                                           catalog::Oid clone,
                                           const TableTarget& target);
+
+// Columns of the clone whose default draws from the sequence of an identity of
+// the source: that one goes with the old table, and the new one's identity has
+// a sequence of its own.
+std::vector<Refusal> borrowed_identities(pg::Connection& connection,
+                                         const catalog::Table& source,
+                                         catalog::Oid clone);
 
 }  // namespace pgrecast::plan

@@ -77,6 +77,24 @@ TEST_F(NewShapeTest, RefusesWhatCouldNotGoOn) {
           "cannot go on as");
   refused(table, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE t (id int)",
           "makes table t twice");
+  // By hand it goes with the table that it is on.
+  refused(table,
+          "CREATE INDEX early ON t (s); ALTER TABLE t ADD CONSTRAINT c CHECK "
+          "(id > 0); CREATE TABLE t (id int PRIMARY KEY, s text)",
+          "constraint c, index early, which the script has made, is gone");
+  refused(
+      table,
+      "ALTER INDEX t_k_key RENAME TO k; CREATE TABLE t (id int PRIMARY KEY)",
+      "index k, which the script has made, is gone with the old shape");
+  const char* const counted =
+      "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int)";
+  for (const char* script :
+       {"ALTER TABLE t ALTER n SET DEFAULT nextval('t_id_seq')",
+        "CREATE TABLE t (id bigint PRIMARY KEY DEFAULT nextval('t_id_seq'))"}) {
+    refused(counted, script,
+            "draws from src.t_id_seq, the sequence of the identity of column "
+            "id, which stays with the old table");
+  }
   refused(table,
           "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE p PARTITION OF t "
           "DEFAULT",
