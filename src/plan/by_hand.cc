@@ -40,10 +40,10 @@ void fill(pg::Connection& connection, const HandTable& table, Oid clone) {
     if (!column.generated) columns.push_back(pg::quote_identifier(column.name));
   }
   connection.exec(fmt::format(
-      "INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM ONLY {2} "
+      "INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM {4}{2} "
       "AS s WHERE {3}",
       table.clone.quoted(), join(columns, ", "), table.source->name.quoted(),
-      is_one_of("s", table.rows)));
+      is_one_of("s", table.rows), table.source->partitioned() ? "" : "ONLY "));
   for (const std::string& late : cloned.late_constraints) connection.exec(late);
 }
 
@@ -357,12 +357,6 @@ std::vector<NativeStep> run_by_hand(pg::Connection& connection,
                                     const catalog::Settings& at_start,
                                     const std::vector<HandTable>& tables) {
   return Hand(connection, script, at_start, tables).run();
-}
-
-std::string is_one_of(const std::string& alias,
-                      const std::vector<std::string>& ctids) {
-  return fmt::format("{}.ctid = ANY ({}::pg_catalog.tid[])", alias,
-                     pg::quote_literal(pg::array_literal(ctids)));
 }
 
 }  // namespace pgrecast::plan

@@ -8,6 +8,8 @@
 #include "pgrecast/plan/native.h"
 #include "pgrecast/script/script.h"
 
+#include "sample.h"
+
 #include <string>
 #include <vector>
 
@@ -18,7 +20,7 @@ namespace pgrecast::plan {
 struct HandTable {
   const catalog::Table* source = nullptr;
   catalog::QualifiedName clone;
-  std::vector<std::string> rows;  // ctids of the source
+  std::vector<RowPlace> rows;  // of the source
 };
 
 // The server refused a statement of the script. The transaction is aborted.
@@ -42,16 +44,12 @@ class HandFailure : public Error {
 // by their columns' names once the partitions are there. Each statement has the
 // settings that the SETs before it leave of those `at_start`; ours hold again
 // afterwards. In a transaction of the caller's, which is to be rolled back, in
-// whose snapshot the ctids hold. Throws HandFailure.
+// whose snapshot the places hold. Throws HandFailure.
 //
 // Answers what each statement did to its clone, but for SET, BEGIN and COMMIT.
 std::vector<NativeStep> run_by_hand(pg::Connection& connection,
                                     const script::Script& script,
                                     const catalog::Settings& at_start,
                                     const std::vector<HandTable>& tables);
-
-// alias.ctid is one of `ctids`, as a condition.
-std::string is_one_of(const std::string& alias,
-                      const std::vector<std::string>& ctids);
 
 }  // namespace pgrecast::plan

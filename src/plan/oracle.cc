@@ -40,7 +40,7 @@ constexpr const char* kReport =
     "this is a bug of pgrecast: please report it, with the script and the "
     "table's definition; nothing was made";
 
-using Samples = std::vector<std::vector<std::string>>;
+using Samples = std::vector<std::vector<RowPlace>>;
 
 Samples take_samples(pg::Connection& connection, const Plan& plan) {
   const Deadline deadline = Deadline::in(kSamplingTimeMax);
@@ -237,16 +237,16 @@ class Oracle {
   void run_by_hand_or_refuse(const std::vector<HandTable>& tables);
   void leave_unknown_effects_out();
   bool rows_break(std::vector<HandTable> tables, std::size_t which,
-                  std::vector<std::string> rows,
+                  std::vector<RowPlace> rows,
                   const script::Statement& statement);
   void find_rows(const std::vector<HandTable>& tables, std::size_t which,
-                 const std::vector<std::string>& rows,
+                 const std::vector<RowPlace>& rows,
                  const script::Statement& statement,
-                 std::vector<std::string>& found);
+                 std::vector<RowPlace>& found);
   [[noreturn]] void reject(const HandFailure& failure,
                            const std::vector<HandTable>& tables);
   std::vector<std::string> keys_of(const Table& source,
-                                   const std::vector<std::string>& rows);
+                                   const std::vector<RowPlace>& rows);
   void fill_shadow(std::size_t table);
   bool made_anew(std::size_t table) const;
   void compare(std::size_t table, const QualifiedName& hand);
@@ -312,7 +312,7 @@ void Oracle::prove() {
           samples_, [](const auto& sample) { return !sample.empty(); });
       if (!slow || !rows) throw;
     }
-    for (std::vector<std::string>& sample : samples_) {
+    for (std::vector<RowPlace>& sample : samples_) {
       sample.resize(sample.size() / kSmallerBy);
     }
     plan_->warnings.emplace_back(
@@ -370,7 +370,7 @@ void Oracle::leave_unknown_effects_out() {
 
 // Whether the same statement fails with only these rows in that table.
 bool Oracle::rows_break(std::vector<HandTable> tables, std::size_t which,
-                        std::vector<std::string> rows,
+                        std::vector<RowPlace> rows,
                         const script::Statement& statement) {
   tables[which].rows = std::move(rows);
   const Savepoint attempt(*connection_);
@@ -384,9 +384,9 @@ bool Oracle::rows_break(std::vector<HandTable> tables, std::size_t which,
 
 // Halves the rows until those are found that fail by themselves.
 void Oracle::find_rows(const std::vector<HandTable>& tables, std::size_t which,
-                       const std::vector<std::string>& rows,
+                       const std::vector<RowPlace>& rows,
                        const script::Statement& statement,
-                       std::vector<std::string>& found) {
+                       std::vector<RowPlace>& found) {
   if (rows.empty() || found.size() >= kRejectedKeysShown) return;
   if (!rows_break(tables, which, rows, statement)) return;
   if (rows.size() == 1) {
@@ -405,7 +405,7 @@ void Oracle::reject(const HandFailure& failure,
   const script::TableName* name = script::table_of(failure.statement());
   for (std::size_t i = 0; name != nullptr && i < tables.size(); ++i) {
     if (tables[i].clone.name != name->name) continue;
-    std::vector<std::string> rows;
+    std::vector<RowPlace> rows;
     find_rows(tables, i, tables[i].rows, failure.statement(), rows);
     for (std::string& key : keys_of(*tables[i].source, rows)) {
       keys.push_back(std::move(key));
@@ -421,14 +421,15 @@ void Oracle::reject(const HandFailure& failure,
 }
 
 std::vector<std::string> Oracle::keys_of(const Table& source,
-                                         const std::vector<std::string>& rows) {
+                                         const std::vector<RowPlace>& rows) {
   std::vector<std::string> columns;
   for (const catalog::KeyColumn& column : source.key.value().columns) {
     columns.push_back(pg::quote_identifier(column.name) + "::pg_catalog.text");
   }
   const pg::Result result = connection_->exec(fmt::format(
-      "SELECT pg_catalog.concat_ws(', ', {}) FROM ONLY {} AS s WHERE {}",
-      join(columns, ", "), source.name.quoted(), is_one_of("s", rows)));
+      "SELECT pg_catalog.concat_ws(', ', {}) FROM {}{} AS s WHERE {}",
+      join(columns, ", "), source.partitioned() ? "" : "ONLY ",
+      source.name.quoted(), is_one_of("s", rows)));
   std::vector<std::string> keys;
   for (int row = 0; row < result.rows(); ++row) {
     keys.emplace_back(result.text(row, 0));

@@ -196,8 +196,8 @@ void lock_sources(pg::Connection& connection, const Plan& plan) {
   connection.exec("SET LOCAL lock_timeout = '5s'");
   for (const Table& source : plan.sources) {
     try {
-      connection.exec(fmt::format("LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
-                                  source.name.quoted()));
+      connection.exec(
+          fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", source.whole()));
     } catch (const pg::SqlError& error) {
       if (error.sqlstate() != pg::sqlstate::kLockNotAvailable) throw;
       throw Refused(fmt::format("{} has been locked by somebody for seconds",
@@ -210,14 +210,6 @@ void lock_sources(pg::Connection& connection, const Plan& plan) {
 
 void try_by_hand(pg::Connection& connection, const script::Script& script,
                  Plan& plan) {
-  for (const Table& source : plan.sources) {
-    if (!source.partitioned()) continue;
-    plan.notes.push_back(fmt::format(
-        "the script is not tried on a sample of the rows beforehand: {} is "
-        "partitioned; a row that breaks it is found by the copy",
-        source.name.display()));
-    return;
-  }
   try {
     prove_folding(connection, script, plan);
   } catch (const pg::SqlError& error) {

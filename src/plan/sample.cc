@@ -10,9 +10,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 namespace pgrecast::plan {
 namespace {
@@ -21,7 +24,8 @@ using catalog::Column;
 using catalog::Table;
 
 constexpr std::int64_t kBlocks = 200;
-constexpr int kRandomRows = 1000;
+constexpr std::size_t kRandomRows = 1000;
+constexpr std::size_t kLeavesMax = 20;
 constexpr std::int64_t kRowBytesMax = std::int64_t{1} << 20;
 constexpr std::int64_t kSampleBytesMax = std::int64_t{16} << 20;
 // Beyond it a value may have to be fetched from the TOAST table to be compared.
@@ -201,7 +205,7 @@ std::string extremes_query(const SampledColumn& column, std::size_t number) {
 std::string pool_query(const Table& source,
                        const std::vector<SampledColumn>& columns,
                        const std::string& size, const std::string& blocks,
-                       bool extremes) {
+                       bool extremes, std::size_t rows_max) {
   std::string list;
   std::string branches;
   for (std::size_t i = 0; extremes && i < columns.size(); ++i) {
@@ -225,13 +229,13 @@ pool AS MATERIALIZED (
                 FROM pool WHERE size <= {4}) AS picked
  WHERE bytes <= {5} OR n <= 3 ORDER BY r LIMIT {6}){7})sql",
       blocks, size, list, source.name.quoted(), kRowBytesMax, kSampleBytesMax,
-      kRandomRows, branches);
+      rows_max, branches);
 }
 
 void look_into_blocks(pg::Connection& connection, const Table& source,
                       const std::vector<SampledColumn>& columns,
-                      const std::string& size, Deadline deadline,
-                      std::set<std::string>& ctids) {
+                      const std::string& size, std::size_t rows_max,
+                      Deadline deadline, std::set<std::string>& ctids) {
   struct Attempt {
     std::int64_t blocks;
     bool extremes;
@@ -247,7 +251,7 @@ void look_into_blocks(pg::Connection& connection, const Table& source,
     const auto found =
         try_query(connection, pool_query(source, columns, size,
                                          blocks_query(blocks, attempt.blocks),
-                                         attempt.extremes));
+                                         attempt.extremes, rows_max));
     if (!found) continue;
     for (int row = 0; row < found->rows(); ++row) {
       ctids.emplace(found->text(row, 0));
@@ -256,16 +260,68 @@ void look_into_blocks(pg::Connection& connection, const Table& source,
   }
 }
 
-}  // namespace
-
-std::vector<std::string> take_sample(pg::Connection& connection,
-                                     const Table& source, Deadline deadline) {
-  const auto columns = sampled_columns(connection, source);
+std::vector<RowPlace> sample_of_heap(pg::Connection& connection,
+                                     const Table& heap, std::size_t rows_max,
+                                     Deadline deadline) {
+  const auto columns = sampled_columns(connection, heap);
   const std::string size = size_of(columns);
   std::set<std::string> ctids;
-  look_into_blocks(connection, source, columns, size, deadline, ctids);
-  probe_indexes(connection, source, size, deadline, ctids);
-  return {ctids.begin(), ctids.end()};
+  look_into_blocks(connection, heap, columns, size, rows_max, deadline, ctids);
+  probe_indexes(connection, heap, size, deadline, ctids);
+  std::vector<RowPlace> places;
+  for (const std::string& ctid : ctids) {
+    places.push_back({.heap = heap.oid, .ctid = ctid});
+  }
+  return places;
+}
+
+// The first, the last and some between.
+std::vector<catalog::Heap> chosen_leaves(
+    const std::vector<catalog::Heap>& leaves) {
+  if (leaves.size() <= kLeavesMax) return leaves;
+  std::vector<catalog::Heap> chosen;
+  for (std::size_t i = 0; i < kLeavesMax; ++i) {
+    chosen.push_back(leaves[i * (leaves.size() - 1) / (kLeavesMax - 1)]);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+std::vector<RowPlace> take_sample(pg::Connection& connection,
+                                  const Table& source, Deadline deadline) {
+  if (!source.partitioned()) {
+    return sample_of_heap(connection, source, kRandomRows, deadline);
+  }
+  const auto leaves =
+      chosen_leaves(catalog::read_leaves(connection, source.oid));
+  std::vector<RowPlace> places;
+  for (const catalog::Heap& leaf : leaves) {
+    Table heap = source;
+    heap.oid = leaf.oid;
+    heap.name = leaf.name;
+    for (RowPlace& place : sample_of_heap(
+             connection, heap, kRandomRows / leaves.size(), deadline)) {
+      places.push_back(std::move(place));
+    }
+  }
+  return places;
+}
+
+std::string is_one_of(const std::string& alias,
+                      const std::vector<RowPlace>& places) {
+  std::map<catalog::Oid, std::vector<std::string>> by_heap;
+  for (const RowPlace& place : places) {
+    by_heap[place.heap].push_back(place.ctid);
+  }
+  std::vector<std::string> conditions;
+  for (const auto& [heap, ctids] : by_heap) {
+    conditions.push_back(
+        fmt::format("({0}.tableoid = {1}::pg_catalog.oid AND {0}.ctid = ANY "
+                    "({2}::pg_catalog.tid[]))",
+                    alias, heap, pg::quote_literal(pg::array_literal(ctids))));
+  }
+  return conditions.empty() ? "false" : "(" + join(conditions, " OR ") + ")";
 }
 
 }  // namespace pgrecast::plan

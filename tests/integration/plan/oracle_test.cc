@@ -65,6 +65,75 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"fold_index", "ALTER TABLE t ALTER a TYPE bigint",
                 "index t_a is missing (was:  USING btree (a))"}));
 
+// The same rows, in leaves of two levels.
+constexpr const char* kParts =
+    "CREATE TABLE t (id int PRIMARY KEY, a int, s text) PARTITION BY RANGE "
+    "(id); CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (100); "
+    "CREATE TABLE t_2 PARTITION OF t DEFAULT PARTITION BY HASH (id); CREATE "
+    "TABLE t_3 PARTITION OF t_2 FOR VALUES WITH (MODULUS 2, REMAINDER 0); "
+    "CREATE TABLE t_4 PARTITION OF t_2 FOR VALUES WITH (MODULUS 2, REMAINDER "
+    "1); INSERT INTO t SELECT x, x % 10, 's' || x FROM generate_series(1, 500) "
+    "AS x; CREATE INDEX t_a ON t (a)";
+
+class FoldedParts : public OracleTest,
+                    public testing::WithParamInterface<Mistake> {};
+
+TEST_P(FoldedParts, WronglyNeverStart) {
+  make_tables("src", kParts);
+  EXPECT_NO_THROW(plan_of(GetParam().script));
+
+  const RuleOff mistake(GetParam().rule);
+  try {
+    plan_of(GetParam().script);
+    FAIL() << "nobody has seen it";
+  } catch (const Refused& refused) {
+    EXPECT_THAT(refused.what(),
+                AllOf(HasSubstr("src.t: what pgrecast would make of it"),
+                      HasSubstr(GetParam().found)));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Mistakes, FoldedParts,
+    testing::Values(
+        Mistake{"fold_where", "UPDATE t SET s = 'seven' WHERE id = 7",
+                "row (id) = (1) would have another value in column s"},
+        // Of a row in the last leaf.
+        Mistake{"fold_where", "UPDATE t SET s = 'big' WHERE id < 100",
+                "row (id) = (100) would have another value in column s"},
+        Mistake{"fold_default", "ALTER TABLE t ADD COLUMN d text DEFAULT 'x'",
+                "row (id) = (1) would have another value in column d"},
+        Mistake{"fold_index", "ALTER TABLE t ALTER a TYPE bigint",
+                "index t_a is missing"}));
+
+TEST_F(OracleTest, RowsOfEveryLeafAreNamed) {
+  make_tables("src", std::string(kParts) +
+                         "; UPDATE t SET s = NULL WHERE id IN (33, 444)");
+  try {
+    plan_of("ALTER TABLE t ALTER s SET NOT NULL");
+    FAIL() << "accepted";
+  } catch (const DataRejected& rejected) {
+    EXPECT_THAT(rejected.keys(), testing::UnorderedElementsAre("33", "444"));
+  }
+}
+
+TEST_F(OracleTest, APartitionedTableIsTriedInEveryShape) {
+  make_tables("src", kParts);
+  for (const char* script :
+       {"ALTER TABLE t ALTER a TYPE bigint; UPDATE t SET s = s || a; DELETE "
+        "FROM t WHERE id > 450; ALTER TABLE t ADD CHECK (a >= 0)",
+        "CREATE TABLE t (s text, id bigint PRIMARY KEY) PARTITION BY HASH "
+        "(id); CREATE TABLE t_9 PARTITION OF t FOR VALUES WITH (MODULUS 1, "
+        "REMAINDER 0)",
+        "CREATE TABLE t (id int PRIMARY KEY, a int)"}) {
+    EXPECT_THAT(plan_of(script).native, testing::Not(IsEmpty())) << script;
+  }
+  EXPECT_EQ(plan_of("ALTER TABLE t ALTER a TYPE bigint").native[0].effect,
+            Effect::kRewrites);
+  EXPECT_EQ(plan_of("ALTER TABLE t ALTER s SET NOT NULL").native[0].effect,
+            Effect::kReadsRows);
+}
+
 // The first rows that break it, by their keys, and the place in the script.
 TEST_F(OracleTest, RowsThatBreakTheScriptAreNamed) {
   make_tables("src", std::string(kOrders) +
