@@ -22,15 +22,15 @@ namespace {
 using catalog::Oid;
 using catalog::QualifiedName;
 
-// Rows that break a CHECK which is NOT VALID stay where they are by hand, so
-// they are put in before it is there.
+// Rows that break a CHECK or a NOT NULL (since 18) which is NOT VALID stay
+// where they are by hand, so they are put in before it is there.
 void fill(pg::Connection& connection, const HandTable& table, Oid clone) {
   const ClonedIndexes cloned = read_indexes(connection, clone, table.clone);
   const pg::Result drops = connection.exec(
       "SELECT pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I',"
       " $2::pg_catalog.text, conname) FROM pg_catalog.pg_constraint"
-      " WHERE conrelid = $1::pg_catalog.oid AND contype = 'c'"
-      " AND NOT convalidated",
+      " WHERE conrelid = $1::pg_catalog.oid AND contype IN "
+      "('c', 'n') AND NOT convalidated",
       {clone, table.clone.quoted()});
   for (int row = 0; row < drops.rows(); ++row) {
     connection.exec(std::string(drops.text(row, 0)));
