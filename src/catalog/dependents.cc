@@ -423,8 +423,8 @@ Refusal not_carried(const Dependent& dependent) {
 // Views, and rules and policies of other relations, and functions whose bodies
 // are kept parsed: their definitions name the table, and are replayed.
 bool names_the_table(const Dependent& dependent) {
-  if (dependent.catalog == "pg_rewrite") return dependent.relkind != 'm';
-  return dependent.catalog == "pg_policy" ||
+  return dependent.catalog == "pg_rewrite" ||
+         dependent.catalog == "pg_policy" ||
          (dependent.catalog == "pg_proc" && dependent.atomic);
 }
 

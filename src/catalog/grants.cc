@@ -20,10 +20,9 @@ SELECT COALESCE(a.column_name, ''), a.privilege_type,
             ELSE pg_catalog.pg_get_userbyid(a.grantee) END,
        pg_catalog.pg_get_userbyid(a.grantor), a.is_grantable,
        a.grantor = a.relowner,
-       a.grantor = a.relowner
-       OR COALESCE(pg_catalog.pg_has_role(a.grantor, {0})
-          AND pg_catalog.has_schema_privilege(a.grantor, a.relnamespace, 'USAGE'),
-          false)
+       COALESCE(pg_catalog.pg_has_role(a.grantor, {0})
+         AND pg_catalog.has_schema_privilege(a.grantor, a.relnamespace, 'USAGE'),
+         false)
 FROM (
   SELECT c.relowner, c.relnamespace, NULL::pg_catalog.name AS column_name, g.*
   FROM pg_catalog.pg_class c
@@ -73,12 +72,19 @@ class Statements {
     }
   }
 
-  // The owner's grants first, then those of whoever may pass on by then.
+  // The owner's grants first, then those of whoever may pass on by then. In the
+  // owner's name: of a member of several roles that may grant, the server takes
+  // any for the grantor.
   void grant() {
     std::vector<Grant> waiting;
+    const bool as_owner =
+        std::ranges::any_of(change_.wanted, [&](const Grant& grant) {
+          return grant.by_owner && grant.as_grantor &&
+                 grant.grantor != change_.current_role;
+        });
     for (const Grant& grant : change_.wanted) {
       if (grant.by_owner) {
-        add(grant, false);
+        add(grant, as_owner);
       } else {
         waiting.push_back(grant);
       }

@@ -38,7 +38,21 @@ reach(oid) AS (
    AND d.refobjid = reach.oid
   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type = '1'
   WHERE r.ev_class <> reach.oid),
+twin(oid) AS (
+  SELECT c.oid FROM reach
+  JOIN pg_catalog.pg_class c ON c.oid = reach.oid AND c.relkind = 'm'
+  UNION
+  SELECT c.oid FROM twin
+  JOIN pg_catalog.pg_rewrite r ON r.ev_class = twin.oid AND r.ev_type = '1'
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.objid = r.oid
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('v', 'm')
+  WHERE c.oid <> twin.oid AND c.oid IN (SELECT x.oid FROM reach x)),
 anew(oid) AS (
+  SELECT twin.oid FROM twin
+  UNION ALL
   SELECT r.ev_class FROM pair p
   JOIN pg_catalog.pg_depend d
     ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
@@ -64,7 +78,8 @@ anew(oid) AS (
 SELECT v.oid, n.nspname, v.relname, pg_catalog.pg_get_userbyid(v.relowner),
        v.relkind = 'm', d.refobjid,
        d.refobjid IN (SELECT p.source FROM pair p),
-       v.oid IN (SELECT a.oid FROM anew a)
+       v.oid IN (SELECT a.oid FROM anew a),
+       v.oid IN (SELECT w.oid FROM twin w)
 FROM reach
 JOIN pg_catalog.pg_class v ON v.oid = reach.oid AND v.relkind IN ('v', 'm')
 JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
@@ -101,7 +116,18 @@ part(classid, objid) AS (
   FROM anew a JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.oid
   UNION ALL
   SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid
-  FROM anew a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.oid)
+  FROM anew a JOIN pg_catalog.pg_trigger t ON t.tgrelid = a.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid
+  FROM anew a JOIN pg_catalog.pg_index i ON i.indrelid = a.oid
+  UNION ALL
+  SELECT 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid
+  FROM anew a JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = a.oid),
+own(classid, objid) AS (
+  SELECT p.classid, p.objid FROM part p
+  UNION ALL
+  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, v.reltoastrelid
+  FROM anew a JOIN pg_catalog.pg_class v ON v.oid = a.oid)
 SELECT DISTINCT
        COALESCE(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
                 d.classid::pg_catalog.regclass::pg_catalog.text || ' '
@@ -118,8 +144,8 @@ LEFT JOIN pg_catalog.pg_rewrite r
  AND r.ev_class <> ALL ($2::pg_catalog.oid[])
 LEFT JOIN pg_catalog.pg_class holder ON holder.oid = r.ev_class
 WHERE NOT (d.deptype IN ('a', 'i', 'n')
-           AND EXISTS (SELECT FROM part x WHERE x.classid = d.classid
-                                            AND x.objid = d.objid))
+           AND EXISTS (SELECT FROM own x WHERE x.classid = d.classid
+                                           AND x.objid = d.objid))
   AND NOT (d.deptype IN ('a', 'n') AND r.oid IS NOT NULL
            AND pg_catalog.pg_has_role(holder.relowner, 'USAGE')
            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass)
@@ -169,6 +195,64 @@ CROSS JOIN LATERAL (VALUES
    'GRANT CREATE ON SCHEMA ' || n.nspname || ' TO ' || o.owner)
   ) AS may(lacks, reason, remedy)
 WHERE may.lacks
+ORDER BY 1, 2)sql";
+
+// $1: views that are built on the new table beforehand, $2: the sources. What
+// they show there must be what their REFRESH will show: the new table has its
+// policies only at the exchange. And each reads as its owner.
+constexpr const char* kBeforehand = R"sql(
+WITH twin AS (
+  SELECT v.oid, v.relkind, v.relowner, v.reloptions,
+         pg_catalog.pg_get_userbyid(v.relowner)::pg_catalog.text AS owner,
+         CASE WHEN v.relkind = 'm' THEN 'materialized view ' ELSE 'view ' END
+         || v.oid::pg_catalog.regclass::pg_catalog.text AS what
+  FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS u(oid)
+  JOIN pg_catalog.pg_class v ON v.oid = u.oid)
+SELECT t.what, 'is to be filled beforehand, while the row security of '
+         || s.oid::pg_catalog.regclass::pg_catalog.text
+         || ' decides what its owner ' || t.owner || ' may see',
+       'drop it, and create it again after the migration'
+FROM twin t
+JOIN pg_catalog.pg_roles o ON o.oid = t.relowner
+JOIN pg_catalog.pg_class s ON s.oid = ANY ($2::pg_catalog.oid[])
+WHERE s.relrowsecurity AND NOT o.rolbypassrls AND NOT o.rolsuper
+  AND (s.relforcerowsecurity
+       OR NOT pg_catalog.pg_has_role(t.relowner, s.relowner, 'USAGE'))
+UNION
+SELECT t.what, 'is to be filled beforehand, and its owner ' || t.owner
+         || ' may not read all columns of '
+         || r.oid::pg_catalog.regclass::pg_catalog.text,
+       'GRANT SELECT ON ' || r.oid::pg_catalog.regclass::pg_catalog.text
+         || ' TO ' || t.owner
+FROM twin t
+JOIN pg_catalog.pg_rewrite w ON w.ev_class = t.oid AND w.ev_type = '1'
+JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+ AND d.objid = w.oid
+ AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_class r ON r.oid = d.refobjid AND r.oid <> t.oid
+WHERE (r.oid = ANY ($2::pg_catalog.oid[])
+       OR r.oid IN (SELECT x.oid FROM twin x))
+  AND NOT pg_catalog.pg_has_role(t.relowner, r.relowner, 'USAGE')
+  AND NOT pg_catalog.has_table_privilege(t.relowner, r.oid, 'SELECT')
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(t.reloptions) AS o
+                  WHERE o.option_name = 'security_invoker'
+                    AND o.option_value::pg_catalog.bool)
+UNION
+SELECT 'index ' || i.indexrelid::pg_catalog.regclass::pg_catalog.text,
+       'is invalid: CREATE INDEX CONCURRENTLY has failed, or is not done yet',
+       'DROP INDEX it, or REINDEX INDEX CONCURRENTLY'
+FROM twin t
+JOIN pg_catalog.pg_index i ON i.indrelid = t.oid AND NOT i.indisvalid
+UNION
+SELECT 'statistics object ' || n.nspname || '.' || s.stxname,
+       'must be made anew and belongs to '
+         || pg_catalog.pg_get_userbyid(s.stxowner),
+       'run as a member of that role'
+FROM twin t
+JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = t.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+WHERE NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
 ORDER BY 1, 2)sql";
 
 // Each after those that it reads.
@@ -241,6 +325,7 @@ std::vector<DependentView> dependent_views(
       view.owner = result.text(row, 3);
       view.materialized = result.boolean(row, 4);
       view.anew = result.boolean(row, 7);
+      view.twin = result.boolean(row, 8);
       views.push_back(std::move(view));
     }
     reads_of[oid].insert(result.number<Oid>(row, 5));
@@ -255,15 +340,10 @@ std::vector<Refusal> uncarried_views(pg::Connection& connection,
   std::vector<Oid> sources;
   for (const Reshaped& table : tables) sources.push_back(table.source);
   std::vector<Oid> anew;
+  std::vector<Oid> beforehand;
   for (const DependentView& view : dependent_views(connection, tables)) {
-    if (!view.anew) continue;
-    anew.push_back(view.oid);
-    if (!view.materialized) continue;
-    refusals.push_back(
-        {.what = fmt::format("materialized view {} would have to be filled "
-                             "anew with the new table",
-                             view.name.display()),
-         .remedy = "drop it, and create it again after the migration"});
+    if (view.anew) anew.push_back(view.oid);
+    if (view.twin) beforehand.push_back(view.oid);
   }
   if (anew.empty()) return refusals;
   const bool by_option = connection.server_version() >= kHasSetOption;
@@ -275,6 +355,8 @@ std::vector<Refusal> uncarried_views(pg::Connection& connection,
     }
   };
   add(connection.exec(kHangers, {oid_array(anew), oid_array(sources)}));
+  add(connection.exec(kBeforehand,
+                      {oid_array(beforehand), oid_array(sources)}));
   add(connection.exec(
       fmt::format(fmt::runtime(kRights), by_option ? "SET" : "MEMBER"),
       {oid_array(anew)}));

@@ -185,10 +185,8 @@ END)sql",
 class Reader {
  public:
   Reader(pg::Connection& connection, const std::vector<ExchangeTable>& tables,
-         const std::string& own_publication)
-      : connection_(connection),
-        tables_(tables),
-        own_publication_(own_publication) {}
+         const ExchangeOptions& options)
+      : connection_(connection), tables_(tables), options_(options) {}
 
   Carried read() && {
     for (const ExchangeTable& table : tables_) {
@@ -199,7 +197,7 @@ class Reader {
     for (const ExchangeTable& table : tables_) own_objects(table);
     for (const ExchangeTable& table : tables_) foreign_keys(table);
     for (const ExchangeTable& table : tables_) publications(table);
-    carry_views(connection_, tables_, carried_);
+    carry_views(connection_, tables_, options_.twins, carried_);
     carry_readers(connection_, tables_, carried_);
     return std::move(carried_);
   }
@@ -232,7 +230,7 @@ class Reader {
 
   pg::Connection& connection_;
   const std::vector<ExchangeTable>& tables_;
-  const std::string& own_publication_;
+  const ExchangeOptions& options_;
   std::set<Oid> seen_;
   Carried carried_;
 };
@@ -433,7 +431,7 @@ void Reader::publications(const ExchangeTable& table) {
       filters ? "pg_catalog.pg_get_expr(r.prqual, r.prrelid)"
               : "NULL::pg_catalog.text");
   const pg::Result result =
-      connection_.exec(query, {table.source_oid, own_publication_});
+      connection_.exec(query, {table.source_oid, options_.own_publication});
   for (int row = 0; row < result.rows(); ++row) {
     carried_.after.push_back(fmt::format("{}{}", result.text(row, 0),
                                          table.target->retired.quoted()));
@@ -447,8 +445,8 @@ void Reader::publications(const ExchangeTable& table) {
 
 Carried read_carried(pg::Connection& connection,
                      const std::vector<ExchangeTable>& tables,
-                     const std::string& own_publication) {
-  return Reader(connection, tables, own_publication).read();
+                     const ExchangeOptions& options) {
+  return Reader(connection, tables, options).read();
 }
 
 std::string dependents_state(pg::Connection& connection,

@@ -46,15 +46,21 @@ struct Carried {
   struct View {
     catalog::Oid oid = 0;  // before the exchange
     catalog::QualifiedName name;
+    bool materialized = false;
   };
   std::vector<View> views_anew;
+  // Materialized views: what makes autovacuum give way, as nobody can LOCK
+  // them, and keeps REFRESH out; and their OIDs.
+  std::vector<std::string> lock_gently;
+  std::vector<catalog::Oid> materialized_oids;
   // Outside of the transaction.
   std::vector<std::string> afterwards;
 };
 
 // The parts of it that read_carried() puts together; each adds to `carried`.
 void carry_views(pg::Connection& connection,
-                 const std::vector<ExchangeTable>& tables, Carried& carried);
+                 const std::vector<ExchangeTable>& tables,
+                 const std::vector<plan::Twin>& twins, Carried& carried);
 void carry_readers(pg::Connection& connection,
                    const std::vector<ExchangeTable>& tables, Carried& carried);
 
@@ -67,7 +73,7 @@ std::vector<catalog::Reshaped> reshaped(
 // dependents_state() notices.
 Carried read_carried(pg::Connection& connection,
                      const std::vector<ExchangeTable>& tables,
-                     const std::string& own_publication);
+                     const ExchangeOptions& options);
 
 // Changes when a dependent of one of the tables, or of a view on them, comes,
 // goes, or is redefined.

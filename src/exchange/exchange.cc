@@ -83,7 +83,7 @@ void apply_script(const std::vector<plan::ScriptGrant>& changes,
                       .grantor = change.grantor,
                       .grantable = change.grantable,
                       .by_owner = true,
-                      .as_grantor = true});
+                      .as_grantor = false});
   }
 }
 
@@ -354,6 +354,35 @@ class Proof {
   Inventory expected_;
 };
 
+// A materialized view, and its twin in its place: columns may have other types,
+// and then another storage; the query, indexes and statistics other casts.
+std::vector<std::string> materialized_differences(Inventory before,
+                                                  const Inventory& now) {
+  static constexpr std::array<std::string_view, 3> kPrinted = {
+      "index ", "statistics ", "rule "};
+  for (auto& [fact, value] : before) {
+    const auto found = now.find(fact);
+    if (found == now.end()) continue;
+    const std::string& is = found->second;
+    const auto begins = [&fact = fact](std::string_view with) {
+      return fact.starts_with(with);
+    };
+    const bool column = begins("column ") && !begins("column order");
+    const auto type = [](const std::string& text) {
+      return text.substr(0, text.find(" DEFAULT "));
+    };
+    const auto rest = [](const std::string& text) {
+      return text.substr(text.find(" COMPRESSION "));
+    };
+    const bool same =
+        (column && type(is) != type(value) && rest(is) == rest(value)) ||
+        (std::ranges::any_of(kPrinted, begins) &&
+         without_casts(is) == without_casts(value));
+    if (same) value = is;
+  }
+  return differences(before, now);
+}
+
 // One attempt. Each step below is one of design's, in its order.
 class Exchange {
  public:
@@ -406,8 +435,12 @@ class Exchange {
   bool exchange();
   bool lock_gently();
   bool lock_gently(const std::vector<std::string>& names);
+  bool lock_materialized_gently();
+  std::vector<Oid> other_relations() const;
   void require_names();
   void require_carried();
+  bool twins_are_right();
+  std::vector<Oid> originals() const;
   void read_before();
   bool lock_all();
   bool lock_sequences();
@@ -415,6 +448,7 @@ class Exchange {
   void rename_source_columns();
   void read_grants_again();
   bool grant_on_views();
+  Oid anew(const Carried::View& view);
   void call_hooks();
   bool exchange_names();
   bool run_batch(const std::vector<std::string>& all);
@@ -440,7 +474,8 @@ class Exchange {
   std::vector<Before> before_;              // as tables_
   std::vector<std::vector<Grant>> wanted_;  // as tables_, of the new ones
   std::vector<std::string> grants_;
-  std::vector<std::vector<Grant>> view_grants_;     // as carried_.views_anew
+  std::vector<std::vector<Grant>> view_grants_;  // as carried_.views_anew
+  std::vector<Inventory> materialized_;          // the same; of the others {}
   std::vector<catalog::ColumnRenaming> renamings_;  // as tables_
   std::optional<std::string> not_granted_;          // what was waited for
   Clock::time_point lock_asked_ = Clock::now();
@@ -487,10 +522,14 @@ bool Exchange::exchange() {
   if (!lock_gently()) return false;
   require_names();
   require_carried();
+  // A REFRESH that runs: a definition cannot be read meanwhile.
+  if (blocked_by_long_holders(originals())) return false;
+  if (!twins_are_right()) return false;
   read_before();
-  if (blocked_by_long_holders(carried_.other_oids)) return false;
+  if (blocked_by_long_holders(other_relations())) return false;
   // A vacuum of theirs has to give way, too.
   if (!lock_gently(carried_.other_tables)) return false;
+  if (!lock_materialized_gently()) return false;
   PGRECAST_SYNC_POINT("exchange:before_lock");
   if (!lock_all()) return false;
   if (dependents_state(connection_, tables_) != state_) {
@@ -498,6 +537,7 @@ bool Exchange::exchange() {
     attempt_.reason = "a dependent of the table was changed just now";
     return false;
   }
+  if (!options_.twins.empty() && !twins_are_right()) return false;
   read_as_renamed();
   if (!lock_sequences()) return false;
   attempt_.waited = since(lock_asked_);
@@ -567,6 +607,48 @@ bool Exchange::lock_gently(const std::vector<std::string>& names) {
   }
 }
 
+// Nor any REFRESH, which would wait for us then. LOCK TABLE does not take them.
+bool Exchange::lock_materialized_gently() {
+  if (carried_.lock_gently.empty()) return true;
+  return attempt_lock(
+      batch(carried_.lock_gently),
+      Deadline::in((deadlock_timeout_ + milliseconds(500)) *
+                   (static_cast<int>(carried_.lock_gently.size()) + 1)));
+}
+
+// Beside the tables: what is locked, too.
+std::vector<Oid> Exchange::other_relations() const {
+  std::vector<Oid> all = carried_.other_oids;
+  all.insert(all.end(), carried_.materialized_oids.begin(),
+             carried_.materialized_oids.end());
+  return all;
+}
+
+std::vector<Oid> Exchange::originals() const {
+  std::vector<Oid> all;
+  for (const plan::Twin& twin : options_.twins) all.push_back(twin.original);
+  return all;
+}
+
+// A materialized view that was refreshed since its twin was filled would go
+// back in time.
+bool Exchange::twins_are_right() {
+  const auto now = plan::read_twins(connection_, reshaped(tables_));
+  const auto same = [](const plan::Twin& twin, const plan::Twin& original) {
+    return twin.original == original.original &&
+           twin.made_by == original.made_by &&
+           twin.refreshed == original.refreshed;
+  };
+  const auto [twin, original] =
+      std::ranges::mismatch(options_.twins, now, same);
+  if (twin == options_.twins.end() && original == now.end()) return true;
+  attempt_.outcome = Attempt::Outcome::kBlocked;
+  attempt_.reason = fmt::format(
+      "{} was refreshed or changed since its twin on the new table was filled",
+      (original == now.end() ? twin->name : original->name).display());
+  return false;
+}
+
 void Exchange::require_names() {
   for (const ExchangeTable& table : tables_) {
     const pg::Result result = connection_.exec(
@@ -633,7 +715,7 @@ Inventory Exchange::execute(const std::string& prepared, Oid oid) {
 }
 
 void Exchange::read_before() {
-  carried_ = read_carried(connection_, tables_, options_.own_publication);
+  carried_ = read_carried(connection_, tables_, options_);
   before_.clear();
   for (const ExchangeTable& table : tables_) {
     before_.push_back(Before{
@@ -738,19 +820,22 @@ void Exchange::restore_source_columns(
 bool Exchange::grant_on_views() {
   std::vector<std::string> all;
   for (std::size_t i = 0; i < view_grants_.size(); ++i) {
-    const std::string name = carried_.views_anew[i].name.quoted();
-    const auto oid =
-        catalog::find_relation(connection_, carried_.views_anew[i].name.schema,
-                               carried_.views_anew[i].name.name);
+    const Carried::View& view = carried_.views_anew[i];
     auto statements =
-        grant_statements({.relation = name,
+        grant_statements({.relation = view.name.quoted(),
                           .sequence = false,
-                          .present = read_grants(connection_, oid.value()),
+                          .present = read_grants(connection_, anew(view)),
                           .wanted = view_grants_[i],
                           .current_role = current_role_});
     std::ranges::move(statements, std::back_inserter(all));
   }
   return all.empty() || run_batch(all);
+}
+
+// The one that has its name now.
+Oid Exchange::anew(const Carried::View& view) {
+  return catalog::find_relation(connection_, view.name.schema, view.name.name)
+      .value();
 }
 
 // As late as can be: GRANT takes no lock on the table.
@@ -760,6 +845,8 @@ void Exchange::read_grants_again() {
   }
   for (const Carried::View& view : carried_.views_anew) {
     view_grants_.push_back(read_grants(connection_, view.oid));
+    materialized_.push_back(view.materialized ? inventory(view.oid)
+                                              : Inventory{});
   }
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const ExchangeTable& table = tables_[i];
@@ -906,6 +993,14 @@ void Exchange::prove() {
           fmt::format("{}: {}", tables_[i].target->source.display(), line));
     }
   }
+  for (std::size_t i = 0; i < carried_.views_anew.size(); ++i) {
+    const Carried::View& view = carried_.views_anew[i];
+    if (!view.materialized) continue;
+    for (const std::string& line :
+         materialized_differences(materialized_[i], inventory(anew(view)))) {
+      lines.push_back(fmt::format("{}: {}", view.name.display(), line));
+    }
+  }
   if (lines.empty()) return;
   throw ExchangeRefused("the new table differs from what was planned", lines);
 }
@@ -915,8 +1010,8 @@ void Exchange::name_holders() {
   attempt_.outcome = Attempt::Outcome::kLockNotGranted;
   attempt_.waited = since(lock_asked_);
   std::vector<Oid> relations = oids_;
-  relations.insert(relations.end(), carried_.other_oids.begin(),
-                   carried_.other_oids.end());
+  const std::vector<Oid> others = other_relations();
+  relations.insert(relations.end(), others.begin(), others.end());
   const auto holders = find_holders(connection_, relations, milliseconds(0));
   attempt_.reason = fmt::format(
       "{}: {}",

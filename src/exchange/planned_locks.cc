@@ -49,7 +49,11 @@ std::vector<QualifiedName> once_each(const std::vector<QualifiedName>& names) {
 PlannedLocks planned_locks(pg::Connection& connection,
                            const std::vector<ExchangeTable>& tables,
                            const std::string& own_publication) {
-  const Carried carried = read_carried(connection, tables, own_publication);
+  ExchangeOptions options;
+  options.own_publication = own_publication;
+  // There are none yet; what is locked does not depend on where they will be.
+  options.twins = plan::read_twins(connection, reshaped(tables));
+  const Carried carried = read_carried(connection, tables, options);
   PlannedLocks locks;
   locks.views = once_each(carried.locked_views);
   for (const QualifiedName& name : once_each(carried.locked_sequences)) {

@@ -123,6 +123,9 @@ void drop_schemas(Drops& drops, const MigrationRecord& record) {
 void remove_made(pg::Connection& connection, const MigrationRecord& record,
                  const char* oid_column) {
   Drops drops(connection);
+  for (const std::string& statement : twin_drops(connection, record)) {
+    drops.drop(statement.substr(std::string_view("DROP ").size()), statement);
+  }
   drop_tables(drops, connection, record, oid_column);
   drop_schemas(drops, record);
   drops.throw_if_kept();

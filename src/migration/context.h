@@ -11,6 +11,7 @@
 #include "pgrecast/migration/progress.h"
 #include "pgrecast/migration/state.h"
 #include "pgrecast/plan/migrated_table.h"
+#include "pgrecast/plan/twins.h"
 #include "pgrecast/refresh/round.h"
 
 #include <atomic>
@@ -58,6 +59,9 @@ struct Context {
   // may take a new relfilenode over meanwhile.
   std::vector<WatchedTable> watched;
   std::atomic<bool> in_stream{false};
+
+  // As this process has made and filled them; none before the cutover.
+  std::vector<plan::Twin> twins;
 
   std::optional<pg::Connection> control;  // the Runner's thread
   std::optional<pg::Connection> fence;    // the Runner's thread
@@ -139,6 +143,12 @@ PassResult verify_tables(Context& context);
 
 // cutting_over.cc
 void cut_over(Context& context);
+
+// twins.cc
+// Sees to it that the materialized views have twins, of which none shows older
+// rows than its original does now. Where there is nothing to do, it takes a
+// query or two.
+void make_twins_ready(Context& context);
 
 // lock_holder.cc
 // When no thread of ours runs any more: makes the control session fit for

@@ -236,7 +236,8 @@ exchange::Attempt attempt(Context& context, pg::Connection& connection,
   const exchange::ExchangeOptions options{
       .lock_timeout = context.options.lock_timeout,
       .budget = context.options.cutover_budget,
-      .own_publication = context.record.publication};
+      .own_publication = context.record.publication,
+      .twins = context.twins};
   const int backend_pid = connection.backend_pid();
   try {
     return exchange::attempt_exchange(connection, tables, options,
@@ -283,6 +284,7 @@ void cut_over(Context& context) {
   wait_for_incomplete_snapshots(context);
   std::string reason;
   for (int count = 1; count <= context.options.cutover_attempts; ++count) {
+    make_twins_ready(context);
     catch_up(context, true);
     reason = wait_for_recent_snapshots(context);
     exchange::Attempt result;

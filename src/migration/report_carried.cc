@@ -90,13 +90,20 @@ std::vector<CarriedKind> view_kinds(
   CarriedKind anew{.kind = "views made anew",
                    .names = {},
                    .how = "dropped and created in the exchange"};
+  CarriedKind filled{.kind = "materialized views",
+                     .names = {},
+                     .how =
+                         "filled on the new table right before the exchange, "
+                         "and put in their places"};
   for (const catalog::DependentView& view :
        catalog::dependent_views(connection, reshaped)) {
     if (!of_table.contains(view.name.display())) continue;
-    (view.anew ? anew : kept).names.push_back(view.name.display());
+    CarriedKind& kind = view.materialized ? filled : view.anew ? anew : kept;
+    kind.names.push_back(view.name.display());
   }
   std::vector<CarriedKind> kinds;
-  for (CarriedKind& kind : std::array{std::move(kept), std::move(anew)}) {
+  for (CarriedKind& kind :
+       std::array{std::move(kept), std::move(anew), std::move(filled)}) {
     if (!kind.names.empty()) kinds.push_back(kind);
   }
   return kinds;

@@ -48,6 +48,11 @@ CREATE TABLE pgrecast.tables (
   leaves jsonb NOT NULL DEFAULT '[]',
   fingerprint text,
   PRIMARY KEY (migration, ordinal));
+CREATE TABLE pgrecast.twins (
+  migration text NOT NULL,
+  ordinal integer NOT NULL,
+  oid oid NOT NULL,
+  PRIMARY KEY (migration, ordinal));
 CREATE TABLE pgrecast.chunks (
   migration text NOT NULL,
   ordinal integer NOT NULL,
@@ -247,8 +252,8 @@ void delete_migration(pg::Connection& connection, const std::string& name) {
   pg::Transaction transaction(connection);
   connection.exec(kLockSchema);
   if (!state_exists(connection)) return;
-  for (const char* table :
-       {"commands", "heartbeats", "events", "chunks", "tables", "owner"}) {
+  for (const char* table : {"commands", "heartbeats", "events", "chunks",
+                            "twins", "tables", "owner"}) {
     connection.exec(
         fmt::format("DELETE FROM pgrecast.{} WHERE migration = $1", table),
         {name});
@@ -257,10 +262,47 @@ void delete_migration(pg::Connection& connection, const std::string& name) {
   if (list_migrations(connection).empty()) {
     connection.exec(
         "DROP TABLE pgrecast.commands, pgrecast.heartbeats, pgrecast.events,"
-        " pgrecast.chunks, pgrecast.tables, pgrecast.migrations,"
+        " pgrecast.chunks, pgrecast.twins, pgrecast.tables,"
+        " pgrecast.migrations,"
         " pgrecast.owner, pgrecast.format; DROP SCHEMA pgrecast");
   }
   transaction.commit();
+}
+
+void insert_twins(pg::Connection& connection, const std::string& name,
+                  const std::vector<catalog::Oid>& twins,
+                  const std::vector<std::string>& schemas) {
+  int ordinal = 0;
+  for (const catalog::Oid twin : twins) {
+    connection.exec("INSERT INTO pgrecast.twins VALUES ($1, $2, $3)",
+                    {name, ordinal++, twin});
+  }
+  connection.exec("UPDATE pgrecast.migrations SET schemas = $2 WHERE name = $1",
+                  {name, nlohmann::json(schemas).dump()});
+}
+
+std::vector<std::string> twin_drops(pg::Connection& connection,
+                                    const MigrationRecord& record) {
+  const pg::Result twins = connection.exec(
+      "SELECT pg_catalog.format('DROP %s IF EXISTS %I.%I',"
+      "   CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END,"
+      "   n.nspname, c.relname)"
+      " FROM pgrecast.twins t"
+      " JOIN pg_catalog.pg_class c ON c.oid = t.oid"
+      " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+      " WHERE t.migration = $1 AND c.relkind IN ('m', 'v') AND n.nspname IN"
+      "  (SELECT pg_catalog.jsonb_array_elements_text($2))"
+      " ORDER BY t.ordinal DESC",
+      {record.name, nlohmann::json(record.schemas).dump()});
+  std::vector<std::string> drops;
+  for (int row = 0; row < twins.rows(); ++row) {
+    drops.emplace_back(twins.text(row, 0));
+  }
+  return drops;
+}
+
+void delete_twins(pg::Connection& connection, const std::string& name) {
+  connection.exec("DELETE FROM pgrecast.twins WHERE migration = $1", {name});
 }
 
 void set_identity(pg::Connection& connection, const std::string& name,

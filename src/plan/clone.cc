@@ -21,32 +21,6 @@ void exec_each(pg::Connection& connection, const std::string& query,
   }
 }
 
-// reloptions as WITH (..): fillfactor='70', toast.autovacuum_enabled='off'.
-std::string storage_clauses(pg::Connection& connection, Oid source) {
-  const pg::Result result = connection.exec(R"sql(
-SELECT COALESCE((SELECT am.amname FROM pg_catalog.pg_am am WHERE am.oid = c.relam), ''),
-       COALESCE((SELECT pg_catalog.string_agg(o.prefix || pg_catalog.quote_ident(o.option_name)
-                   || '=' || pg_catalog.quote_literal(o.option_value), ', ')
-                 FROM (SELECT '' AS prefix, (pg_catalog.pg_options_to_table(c.reloptions)).*
-                       UNION ALL
-                       SELECT 'toast.', (pg_catalog.pg_options_to_table(t.reloptions)).*
-                       FROM pg_catalog.pg_class t WHERE t.oid = c.reltoastrelid) AS o), ''),
-       COALESCE((SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = c.reltablespace), '')
-FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)sql",
-                                            {source});
-  std::string clauses;
-  if (const auto method = result.text(0, 0); !method.empty()) {
-    clauses += " USING " + pg::quote_identifier(method);
-  }
-  if (const auto options = result.text(0, 1); !options.empty()) {
-    clauses += fmt::format(" WITH ({})", options);
-  }
-  if (const auto tablespace = result.text(0, 2); !tablespace.empty()) {
-    clauses += " TABLESPACE " + pg::quote_identifier(tablespace);
-  }
-  return clauses;
-}
-
 // The identity's sequences are created with names of the server's choice; the
 // schema is another, so the original's names are free.
 constexpr const char* kIdentityNames = R"sql(
@@ -276,6 +250,32 @@ std::vector<ShadowIndex> read_index_statements(pg::Connection& connection,
 }
 
 }  // namespace
+
+// reloptions as WITH (..): fillfactor='70', toast.autovacuum_enabled='off'.
+std::string storage_clauses(pg::Connection& connection, Oid source) {
+  const pg::Result result = connection.exec(R"sql(
+SELECT COALESCE((SELECT am.amname FROM pg_catalog.pg_am am WHERE am.oid = c.relam), ''),
+       COALESCE((SELECT pg_catalog.string_agg(o.prefix || pg_catalog.quote_ident(o.option_name)
+                   || '=' || pg_catalog.quote_literal(o.option_value), ', ')
+                 FROM (SELECT '' AS prefix, (pg_catalog.pg_options_to_table(c.reloptions)).*
+                       UNION ALL
+                       SELECT 'toast.', (pg_catalog.pg_options_to_table(t.reloptions)).*
+                       FROM pg_catalog.pg_class t WHERE t.oid = c.reltoastrelid) AS o), ''),
+       COALESCE((SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = c.reltablespace), '')
+FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)sql",
+                                            {source});
+  std::string clauses;
+  if (const auto method = result.text(0, 0); !method.empty()) {
+    clauses += " USING " + pg::quote_identifier(method);
+  }
+  if (const auto options = result.text(0, 1); !options.empty()) {
+    clauses += fmt::format(" WITH ({})", options);
+  }
+  if (const auto tablespace = result.text(0, 2); !tablespace.empty()) {
+    clauses += " TABLESPACE " + pg::quote_identifier(tablespace);
+  }
+  return clauses;
+}
 
 void create_clone(pg::Connection& connection, const catalog::Table& source,
                   const QualifiedName& shadow) {

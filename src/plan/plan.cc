@@ -10,6 +10,7 @@
 #include "pgrecast/plan/partitions.h"
 #include "pgrecast/plan/preconditions.h"
 #include "pgrecast/plan/try_readers.h"
+#include "pgrecast/plan/twins.h"
 
 #include "foreign_keys.h"
 #include "hidden.h"
@@ -181,7 +182,11 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
       own_partitions(connection, plan.targets[i], oid);
     }
   }
-  if (refusals.empty()) append(refusals, try_readers(connection, tried));
+  if (refusals.empty()) {
+    append(refusals, try_readers(connection, tried, plan.names));
+    std::ranges::move(twin_warnings(connection, tried),
+                      std::back_inserter(plan.warnings));
+  }
   if (refusals.empty() && look) look(connection, plan);
   for (const TriedTable& table : tried) {
     strip_indexes(connection, table.shape.target, table.shadow);
@@ -228,6 +233,10 @@ std::string Names::shadow_schema(std::size_t ordinal) const {
 
 std::string Names::retired_schema(std::size_t ordinal) const {
   return fitted("pgrecast_" + migration, "_retired" + ordinal_suffix(ordinal));
+}
+
+std::string Names::twin_schema(std::size_t ordinal) const {
+  return fitted("pgrecast_" + migration, "_views" + ordinal_suffix(ordinal));
 }
 
 std::string Names::by_hand_schema(std::size_t ordinal,

@@ -4,6 +4,7 @@
 #include "pgrecast/catalog/rename_columns.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/twins.h"
 
 #include "definitions.h"
 
@@ -50,7 +51,7 @@ class Trial {
     }
     views_ = catalog::dependent_views(connection, shapes_);
     std::erase_if(views_, [](const DependentView& view) {
-      return view.materialized || (!view.direct && !view.anew);
+      return !view.direct && !view.anew;
     });
     for (const DependentView& view : views_) add(schemas_, view.name.schema);
     std::vector<catalog::Oid> both = sources_;
@@ -222,7 +223,8 @@ class Trial {
 }  // namespace
 
 std::vector<Refusal> try_readers(pg::Connection& connection,
-                                 const std::vector<TriedTable>& tables) {
+                                 const std::vector<TriedTable>& tables,
+                                 const Names& names) {
   std::vector<catalog::Reshaped> shapes;
   for (const TriedTable& table : tables) shapes.push_back(table.shape);
   std::vector<Refusal> refusals = catalog::uncarried_views(connection, shapes);
@@ -230,6 +232,12 @@ std::vector<Refusal> try_readers(pg::Connection& connection,
   auto found = Trial(connection, tables).run();
   connection.exec("ROLLBACK TO SAVEPOINT try_readers");
   std::ranges::move(found, std::back_inserter(refusals));
+  if (!refusals.empty()) return refusals;
+  std::vector<Twin> twins = read_twins(connection, shapes);
+  std::vector<std::string> schemas;
+  connection.exec("SAVEPOINT try_twins");
+  refusals = make_twins(connection, tables, names, twins, schemas);
+  connection.exec("ROLLBACK TO SAVEPOINT try_twins");
   return refusals;
 }
 

@@ -18,7 +18,8 @@ struct Grant {
   std::string grantor;
   bool grantable = false;
   bool by_owner = false;
-  // We may act as the grantor, who may use the schema: else the owner grants.
+  // We may act as the grantor, who may use the schema: else the owner grants,
+  // or whoever we are.
   bool as_grantor = false;
 
   bool operator==(const Grant&) const = default;

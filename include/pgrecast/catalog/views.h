@@ -31,6 +31,10 @@ struct DependentView {
   // is true: CREATE OR REPLACE VIEW cannot follow, so it is dropped and
   // created anew. The others that are direct are replaced, and keep their OID.
   bool anew = false;
+  // A materialized view, or a view that one reads, at any depth: nobody can
+  // make it read another table, so it is built on the new one beforehand
+  // (plan/twins.h) and takes the place of this one. Anew, too.
+  bool twin = false;
 };
 
 // All of them, each after those that it reads. Where views read each other in a
@@ -39,8 +43,9 @@ std::vector<DependentView> dependent_views(pg::Connection& connection,
                                            const std::vector<Reshaped>& tables);
 
 // A Refusal for each view that must be created anew while something hangs on it
-// that would be lost, or that we may not create again. The closed world of
-// dependents.h, for views.
+// that would be lost, or that we may not create again, and for each
+// materialized view that cannot be filled beforehand with what its REFRESH will
+// show. The closed world of dependents.h, for views.
 std::vector<Refusal> uncarried_views(pg::Connection& connection,
                                      const std::vector<Reshaped>& tables);
 

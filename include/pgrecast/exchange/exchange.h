@@ -6,6 +6,7 @@
 #include "pgrecast/exchange/inventory.h"
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/target.h"
+#include "pgrecast/plan/twins.h"
 
 #include <chrono>
 #include <functional>
@@ -49,6 +50,9 @@ struct ExchangeOptions {
   milliseconds long_holder{1000};
   // The migration's own publication stays with the retired table.
   std::string own_publication = {};
+  // Of every materialized view on the tables, as made and filled: where one of
+  // the originals is not what it was then, nothing is exchanged (kBlocked).
+  std::vector<plan::Twin> twins = {};
 };
 
 struct ExchangeHooks {

@@ -19,7 +19,7 @@ namespace pgrecast::migration {
 
 // One more whenever a table of the schema changes its meaning. A newer binary
 // reads an older version or refuses; it never guesses.
-inline constexpr int kStateFormatVersion = 1;
+inline constexpr int kStateFormatVersion = 2;
 
 struct MigrationRecord {
   std::string name;
@@ -83,6 +83,17 @@ void insert_table(pg::Connection& connection, const std::string& name,
 // Removes the migration's rows, and the schema with the last of them. In a
 // transaction of its own.
 void delete_migration(pg::Connection& connection, const std::string& name);
+
+// The twins that were made (plan/twins.h), each behind those that it reads, and
+// the schemas of the migration, those of the twins among them.
+void insert_twins(pg::Connection& connection, const std::string& name,
+                  const std::vector<catalog::Oid>& twins,
+                  const std::vector<std::string>& schemas);
+// Statements that drop the twins, in this order: only by their OIDs, and only
+// while they lie in a schema that we made.
+std::vector<std::string> twin_drops(pg::Connection& connection,
+                                    const MigrationRecord& record);
+void delete_twins(pg::Connection& connection, const std::string& name);
 
 void set_identity(pg::Connection& connection, const std::string& name,
                   std::uint64_t system_identifier, std::uint32_t timeline);

@@ -19,7 +19,11 @@ namespace pgrecast::plan {
 void create_clone(pg::Connection& connection, const catalog::Table& source,
                   const catalog::QualifiedName& shadow);
 
-// Gives the table that we have just made to `owner`.
+// What CREATE TABLE and CREATE MATERIALIZED VIEW say of how rows are stored, as
+// `source` has it: " USING .. WITH (..) TABLESPACE ..", or nothing.
+std::string storage_clauses(pg::Connection& connection, catalog::Oid source);
+
+// Gives the table or view that we have just made to `owner`.
 void own_table(pg::Connection& connection, const std::string& owner,
                const catalog::QualifiedName& shadow);
 
@@ -29,7 +33,8 @@ struct ClonedIndexes {
 };
 
 // What hangs on the clone after the script ran, as statements that make it
-// again.
+// again. Or on any other relation that has indexes, as statements that make it
+// on `shadow`.
 ClonedIndexes read_indexes(pg::Connection& connection, catalog::Oid shadow_oid,
                            const catalog::QualifiedName& shadow);
 

@@ -27,6 +27,8 @@ struct Names {
   // name may belong to one migration.
   std::string shadow_schema(std::size_t ordinal) const;
   std::string retired_schema(std::size_t ordinal) const;
+  // `ordinal` counts the schemas of the twins' originals (twins.h).
+  std::string twin_schema(std::size_t ordinal) const;
   // Where the original script is tried, in a transaction that is rolled back.
   std::string by_hand_schema(std::size_t ordinal,
                              const std::string& suffix) const;

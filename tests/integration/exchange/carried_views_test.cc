@@ -267,9 +267,6 @@ INSTANTIATE_TEST_SUITE_P(
         OnAView{"ARuleOfTheTable",
                 "CREATE RULE r AS ON DELETE TO t DO ALSO SELECT FROM vw",
                 "rule r on table public.t"},
-        OnAView{"AMaterializedView",
-                "CREATE MATERIALIZED VIEW mv AS SELECT v FROM vw",
-                "materialized view public.mv"},
         OnAView{"AViewOfAnotherOwner", "CREATE VIEW theirs AS SELECT v FROM vw",
                 "view public.theirs must be created anew with the new table, "
                 "and belongs to postgres"},

@@ -43,7 +43,8 @@ std::vector<std::string> kinds_in_the_code() {
                 kinds);
     add_matches(text, R"(\n  \('([a-z ]+)',)", "fact ", kinds);
   }
-  for (const char* file : {"dependents_test.cc", "carried_views_test.cc"}) {
+  for (const char* file : {"dependents_test.cc", "carried_views_test.cc",
+                           "materialized_views_test.cc"}) {
     const std::string text =
         source(std::string("tests/integration/exchange/") + file);
     add_matches(text, R"re(Uncarried\{\s*"(\w+)")re", "refused ", kinds);

@@ -249,6 +249,50 @@ GRANT SELECT ON "other Schema".theirs TO @reader@;
 SET ROLE @owner@;
 )sql";
 
+// Their owner is bound by no policy of the table.
+constexpr const char* kMaterialized = R"sql(
+GRANT SELECT ON "the Sink" TO @analyst@;
+GRANT USAGE, CREATE ON SCHEMA "other Schema" TO @analyst@;
+GRANT USAGE ON SCHEMA "other Schema" TO @reader@;
+SET ROLE @analyst@;
+CREATE MATERIALIZED VIEW "other Schema"."per Kind" USING heap2
+  WITH (fillfactor = 80, toast.autovacuum_enabled = off) TABLESPACE @space@
+  AS SELECT kind, amount, count(*) AS n, max("Quoted ""Col""") AS "the ""last"
+     FROM "the Sink" GROUP BY kind, amount;
+CREATE UNIQUE INDEX "per Kind!" ON "other Schema"."per Kind" (kind, amount)
+  INCLUDE (n) WITH (fillfactor = 55) TABLESPACE @space@;
+CREATE INDEX lasts ON "other Schema"."per Kind"
+  ((lower("the ""last") || 'x') COLLATE "POSIX" DESC) WHERE n > 5;
+ALTER INDEX "other Schema".lasts ALTER COLUMN 1 SET STATISTICS 33;
+ALTER MATERIALIZED VIEW "other Schema"."per Kind"
+  ALTER "the ""last" SET STORAGE EXTERNAL,
+  ALTER "the ""last" SET COMPRESSION pglz,
+  ALTER n SET STATISTICS 66, ALTER kind SET (n_distinct = -0.25),
+  CLUSTER ON "per Kind!";
+ALTER TABLE "other Schema"."per Kind" REPLICA IDENTITY NOTHING;
+CREATE STATISTICS "other Schema"."of kinds" (mcv) ON kind, n
+  FROM "other Schema"."per Kind";
+ALTER STATISTICS "other Schema"."of kinds" SET STATISTICS 22;
+COMMENT ON STATISTICS "other Schema"."of kinds" IS 'of kinds';
+COMMENT ON MATERIALIZED VIEW "other Schema"."per Kind" IS 'per kind';
+COMMENT ON COLUMN "other Schema"."per Kind".n IS 'how many';
+COMMENT ON INDEX "other Schema"."per Kind!" IS 'unique';
+GRANT SELECT ON "other Schema"."per Kind" TO @reader@ WITH GRANT OPTION;
+GRANT REFERENCES (n) ON "other Schema"."per Kind" TO PUBLIC;
+CREATE MATERIALIZED VIEW "other Schema".over_all AS
+  SELECT sum(n) AS n FROM "other Schema"."per Kind";
+CREATE MATERIALIZED VIEW "other Schema".never AS
+  SELECT id, amount FROM "the Sink" WITH NO DATA;
+CREATE VIEW "other Schema".kinds WITH (security_barrier) AS
+  SELECT k.kind, k.n, o.n AS all FROM "other Schema"."per Kind" k,
+    "other Schema".over_all o;
+COMMENT ON VIEW "other Schema".kinds IS 'kinds';
+GRANT SELECT ON "other Schema".kinds TO @second@;
+SET ROLE @reader@;
+GRANT SELECT ON "other Schema"."per Kind" TO @second@;
+SET ROLE @owner@;
+)sql";
+
 // Of server versions 15 and later.
 constexpr const char* k15 = R"sql(
 ALTER TABLE "the Sink"
@@ -305,11 +349,13 @@ std::string kitchen_sink(int version, const SinkRoles& roles) {
   sql += kActions;
   sql += kViews;
   sql += kRights;
+  sql += kMaterialized;
   if (version >= 17) sql += k17;
   return replaced(std::move(sql), {{"@owner@", roles.owner},
                                    {"@keeper@", roles.keeper},
                                    {"@reader@", roles.reader},
                                    {"@second@", roles.second},
+                                   {"@analyst@", roles.analyst},
                                    {"@space@", roles.tablespace}});
 }
 

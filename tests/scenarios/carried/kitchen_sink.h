@@ -12,6 +12,7 @@ struct SinkRoles {
   std::string keeper;
   std::string reader;
   std::string second;
+  std::string analyst;  // owns materialized views
   std::string tablespace;
 };
 

@@ -33,6 +33,7 @@ class KitchenSinkTest : public Operation {
               .keeper = role("keeper"),
               .reader = role("reader's"),
               .second = role("second"),
+              .analyst = role("analyst"),
               .tablespace = role("space")};
     Session superuser = superuser_session();
     for (const std::string& created : all_roles()) {
@@ -41,16 +42,19 @@ class KitchenSinkTest : public Operation {
     }
     // BYPASSRLS since the table has FORCE ROW LEVEL SECURITY.
     superuser.exec(fmt::format(
-        "GRANT {0}, {1}, {4} TO \"{2}\"; ALTER ROLE \"{2}\" BYPASSRLS; "
+        "GRANT {0}, {1}, {4}, {5} TO \"{2}\"; ALTER ROLE \"{2}\" BYPASSRLS; "
+        "ALTER ROLE {5} BYPASSRLS; "
         "GRANT CREATE ON SCHEMA public TO {0}; "
         "GRANT CREATE ON DATABASE \"{3}\" TO {0}; "
         "CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler",
-        roles_.owner, roles_.keeper, database().role(), name, roles_.reader));
+        roles_.owner, roles_.keeper, database().role(), name, roles_.reader,
+        roles_.analyst));
     superuser.exec("SET allow_in_place_tablespaces = on");
     superuser.exec(
         fmt::format("CREATE TABLESPACE {} LOCATION ''", roles_.tablespace));
-    superuser.exec(fmt::format("GRANT CREATE ON TABLESPACE {} TO {}",
-                               roles_.tablespace, roles_.owner));
+    superuser.exec(fmt::format("GRANT CREATE ON TABLESPACE {} TO {}, {}",
+                               roles_.tablespace, roles_.owner,
+                               roles_.analyst));
     superuser.exec("SET ROLE " + roles_.owner);
     superuser.exec(kitchen_sink(cluster().version(), roles_));
     superuser.exec("RESET ROLE");
@@ -85,7 +89,8 @@ class KitchenSinkTest : public Operation {
   }
 
   Lines all_roles() const {
-    return {roles_.owner, roles_.keeper, roles_.reader, roles_.second};
+    return {roles_.owner, roles_.keeper, roles_.reader, roles_.second,
+            roles_.analyst};
   }
 
   void publish() {
@@ -250,7 +255,10 @@ TEST_F(KitchenSinkTest, ComesAlongWhereAColumnChangesItsType) {
   });
   EXPECT_THAT(changed_, ElementsAre("- " + of + trigger("50"),
                                     "+ " + of + trigger("(50)::bigint")));
-  Lines widened = {"\"other Schema\".theirs.amount",
+  Lines widened = {"\"other Schema\".\"per Kind!\".amount",
+                   "\"other Schema\".\"per Kind\".amount",
+                   "\"other Schema\".never.amount",
+                   "\"other Schema\".theirs.amount",
                    "public.\"On Safe\".more",
                    "public.\"the Sink\".amount",
                    "public.clustered.amount",
