@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <regex>
+
 namespace pgrecast::test {
 namespace {
 
@@ -105,11 +107,14 @@ TEST_F(SequencesTest, ThePlanWarnsOfASerialsSequenceThatEndsTooEarly) {
   EXPECT_EQ(plan("wide", fmt::format(fmt::runtime(kScript), "numbers"), &said),
             0);
 
-  EXPECT_NE(said.find("ALTER SEQUENCE public.numbers_id_seq AS bigint"),
+  // Its lines are broken anywhere.
+  const std::string words = std::regex_replace(said, std::regex("\\s+"), " ");
+  EXPECT_NE(words.find("ALTER SEQUENCE public.numbers_id_seq AS bigint"),
             std::string::npos)
       << said;
   // Those of identities become wider by themselves.
-  EXPECT_EQ(said.find("numbers_always_seq"), std::string::npos) << said;
+  EXPECT_EQ(words.find("sequence public.numbers_always_seq"), std::string::npos)
+      << said;
 }
 
 }  // namespace

@@ -332,8 +332,8 @@ ALTER TABLE orders ADD CONSTRAINT small CHECK (amount < 5000);
   session().exec("UPDATE orders SET amount = 6000 WHERE id IN (4711, 4712)");
   Program run = start_script(narrow);
   EXPECT_EQ(run.wait(), 10) << run.output();
-  EXPECT_NE(run.err().find("4711, 2024-08"), std::string::npos) << run.err();
-  EXPECT_NE(run.err().find("4712, 2024-08"), std::string::npos) << run.err();
+  // A sample has the greatest amount.
+  EXPECT_THAT(run.err(), testing::ContainsRegex("471[12], 2024-08"));
   session().exec("UPDATE orders SET amount = 6 WHERE id IN (4711, 4712)");
 
   Program again = start_script(narrow, {"--cutover", "manual"});
