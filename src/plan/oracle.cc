@@ -11,6 +11,7 @@
 #include "sample.h"
 #include "savepoint.h"
 #include "script_settings.h"
+#include "search_path.h"
 
 #include <fmt/format.h>
 
@@ -191,8 +192,7 @@ std::string count_of(pg::Connection& connection, const std::string& rows) {
 catalog::Facts shape_of(pg::Connection& connection, const QualifiedName& name) {
   const auto oid = catalog::find_relation(connection, name.schema, name.name);
   const Savepoint path(connection);
-  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                  {pg::quote_identifier(name.schema)});
+  set_search_path(connection, {name.schema});
   return catalog::read_shape(connection, oid.value());
 }
 

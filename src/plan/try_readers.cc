@@ -1,12 +1,12 @@
 #include "pgrecast/plan/try_readers.h"
 
-#include "pgrecast/base/text.h"
 #include "pgrecast/catalog/rename_columns.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/twins.h"
 
 #include "definitions.h"
+#include "search_path.h"
 
 #include <fmt/format.h>
 
@@ -46,14 +46,15 @@ class Trial {
     for (const TriedTable& table : tables) {
       shapes_.push_back(table.shape);
       sources_.push_back(table.shape.source);
-      add(shadow_schemas_, table.shadow.schema);
-      add(schemas_, table.source.schema);
+      add_schema(shadow_schemas_, table.shadow.schema);
+      add_schema(schemas_, table.source.schema);
     }
     views_ = catalog::dependent_views(connection, shapes_);
     std::erase_if(views_, [](const DependentView& view) {
       return !view.direct && !view.anew;
     });
-    for (const DependentView& view : views_) add(schemas_, view.name.schema);
+    for (const DependentView& view : views_)
+      add_schema(schemas_, view.name.schema);
     std::vector<catalog::Oid> both = sources_;
     for (const DependentView& view : views_) {
       if (!view.anew) continue;
@@ -61,12 +62,13 @@ class Trial {
       both.push_back(view.oid);
     }
     others_ = tables_with_rules(connection, both);
-    for (const QualifiedName& other : others_) add(schemas_, other.schema);
+    for (const QualifiedName& other : others_)
+      add_schema(schemas_, other.schema);
   }
 
   std::vector<Refusal> run() {
     give_old_names();
-    set_path(schemas_);
+    set_search_path(connection_, schemas_);
     const std::vector<std::string> definitions = view_definitions();
     const pg::Result conditions =
         connection_.exec(kConditions, {catalog::oid_array(sources_)});
@@ -74,7 +76,7 @@ class Trial {
         read_definitions(connection_, sources_, anew_, shadow_schemas_.front());
     std::vector<std::string> path = shadow_schemas_;
     path.insert(path.end(), schemas_.begin(), schemas_.end());
-    set_path(path);
+    set_search_path(connection_, path);
     for (std::size_t i = 0; i < views_.size(); ++i) {
       make("view " + views_[i].name.display(), views_[i].name.name,
            definitions[i]);
@@ -99,19 +101,6 @@ class Trial {
   }
 
  private:
-  static void add(std::vector<std::string>& names, const std::string& name) {
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-
-  void set_path(const std::vector<std::string>& schemas) {
-    std::vector<std::string> quoted;
-    for (const std::string& schema : schemas) {
-      quoted.push_back(pg::quote_identifier(schema));
-    }
-    connection_.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                     {join(quoted, ", ")});
-  }
-
   // Statistics that the script drops: others may have their name by now.
   bool is_dropped(const Definition& definition) const {
     return std::ranges::any_of(tables_, [&](const TriedTable& table) {

@@ -7,6 +7,7 @@
 #include "pgrecast/plan/clone.h"
 
 #include "hidden.h"
+#include "search_path.h"
 
 #include <fmt/format.h>
 
@@ -155,12 +156,12 @@ class Maker {
         std::vector<Twin>& twins)
       : connection_(connection), tables_(tables), twins_(twins) {
     for (const TriedTable& table : tables) {
-      add(shadow_schemas_, table.shadow.schema);
-      add(schemas_, table.source.schema);
+      add_schema(shadow_schemas_, table.shadow.schema);
+      add_schema(schemas_, table.source.schema);
       was_.push_back(table.shape.source);
       now_.push_back(table.shape.target);
     }
-    for (const Twin& twin : twins) add(schemas_, twin.name.schema);
+    for (const Twin& twin : twins) add_schema(schemas_, twin.name.schema);
   }
 
   void place(const Names& names, std::vector<std::string>& made) {
@@ -170,7 +171,7 @@ class Maker {
     for (const std::string& schema : schemas) {
       const std::string ours = names.twin_schema(places.size());
       places[schema] = ours;
-      add(shadow_schemas_, ours);
+      add_schema(shadow_schemas_, ours);
       if (std::ranges::find(made, ours) != made.end()) continue;
       connection_.exec("CREATE SCHEMA " + pg::quote_identifier(ours));
       close_schema(connection_, ours);
@@ -197,11 +198,11 @@ class Maker {
     // An index's is named by itself, where it is not the database's own.
     connection_.exec(
         "SELECT pg_catalog.set_config('default_tablespace', '', true)");
-    set_path(schemas_);
+    set_search_path(connection_, schemas_);
     const pg::Result originals = read_originals(connection_, twins_);
     std::vector<std::string> path = shadow_schemas_;
     path.insert(path.end(), schemas_.begin(), schemas_.end());
-    set_path(path);
+    set_search_path(connection_, path);
     for (std::size_t i = 0; i < twins_.size(); ++i) {
       if (auto refusal = make_one(twins_[i], originals, static_cast<int>(i))) {
         return {std::move(*refusal)};
@@ -211,7 +212,7 @@ class Maker {
     for (std::size_t i = 0; i < tables_.size(); ++i) {
       run(renamings[i].undo(tables_[i].shadow));
     }
-    set_path({});
+    set_search_path(connection_, {});
     std::vector<Oid> originals_of_twins(was_.begin() + std::ssize(tables_),
                                         was_.end());
     run(column_of(connection_.exec(
@@ -221,21 +222,8 @@ class Maker {
   }
 
  private:
-  static void add(std::vector<std::string>& names, const std::string& name) {
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-
   void run(const std::vector<std::string>& all) {
     for (const std::string& statement : all) connection_.exec(statement);
-  }
-
-  void set_path(const std::vector<std::string>& schemas) {
-    std::vector<std::string> quoted;
-    for (const std::string& schema : schemas) {
-      quoted.push_back(pg::quote_identifier(schema));
-    }
-    connection_.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                     {join(quoted, ", ")});
   }
 
   std::optional<Refusal> make_one(const Twin& twin, const pg::Result& originals,
