@@ -135,7 +135,7 @@ void Folder::apply(const script::Statement& statement,
       value = fmt::format("CASE WHEN {} THEN {} ELSE {}.{} END",
                           expression_text(*body.where), value, alias, name);
     }
-    list.push_back(value + " AS " + name);
+    list.push_back(fmt::format("{} AS {}", value, name));
     folding.changes.push_back(fmt::format("values of {} set{}", column.name,
                                           body.where ? " where asked" : ""));
   }

@@ -37,6 +37,7 @@ class Folder {
         rules_(connection, settings_, rules) {}
   Folder(const Folder&) = delete;  // rules_ points into it
   Folder& operator=(const Folder&) = delete;
+  ~Folder() = default;
 
   Folded fold(const std::vector<FoldTable>& tables);
 

@@ -28,8 +28,7 @@ const Column* find_attnum(const std::vector<Column>& columns, int attnum) {
 // blanks need to be cut off; char(n) is filled up. (A cast to varchar(n) would
 // cut anything off.)
 std::string assigned(const std::string& value, const Column& column) {
-  const std::string cast =
-      fmt::format("CAST({} AS {})", value, column.cast_type);
+  std::string cast = fmt::format("CAST({} AS {})", value, column.cast_type);
   if (column.base_modifier < 0) return cast;
   constexpr catalog::Oid kBpchar = 1042;
   constexpr catalog::Oid kVarchar = 1043;
