@@ -163,6 +163,7 @@ SELECT pg_catalog.pg_describe_object(l.classoid, l.objoid, l.objsubid),
        || l.label || '")'
 FROM pg_catalog.pg_seclabel l
 JOIN member m ON m.classid = l.classoid AND m.objid = l.objoid
+WHERE m.part NOT IN ('table', 'sequence')
 ORDER BY 1, 2)sql";
 
 // What does not show in pg_depend: (object, reason, remedy).

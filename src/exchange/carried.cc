@@ -97,8 +97,9 @@ SELECT s.statement FROM (
   SELECT 4, '', s.place, s.statement
   FROM pg_catalog.pg_class c
   CROSS JOIN LATERAL (VALUES
-    (1, CASE WHEN c.relrowsecurity THEN
-          pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', $2) END),
+    -- The new table may have had it while it was the shadow.
+    (1, pg_catalog.format('ALTER TABLE %s %s ROW LEVEL SECURITY', $2,
+          CASE WHEN c.relrowsecurity THEN 'ENABLE' ELSE 'DISABLE' END)),
     (2, CASE WHEN c.relforcerowsecurity THEN
           pg_catalog.format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', $2) END)
     ) AS s(place, statement)
@@ -151,6 +152,17 @@ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND d.refobjid = $1::pg_catalog.oid AND d.deptype IN ('a', 'i')
 ORDER BY s.oid)sql";
 
+// provider, label, column (NULL: the table's own).
+constexpr const char* kLabels = R"sql(
+SELECT l.provider, l.label, a.attname
+FROM pg_catalog.pg_seclabel l
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = l.objoid AND a.attnum = l.objsubid AND l.objsubid <> 0
+WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND l.objoid = $1::pg_catalog.oid
+  AND (l.objsubid = 0 OR NOT a.attisdropped)
+ORDER BY l.provider, l.objsubid)sql";
+
 void append(std::vector<std::string>& to, std::string statement) {
   if (!statement.empty()) to.push_back(std::move(statement));
 }
@@ -191,6 +203,7 @@ class Reader {
   Carried read() && {
     for (const ExchangeTable& table : tables_) {
       owner(table);
+      labels(table);
       sequences(table);
       statistics(table);
     }
@@ -204,6 +217,7 @@ class Reader {
 
  private:
   void owner(const ExchangeTable& table);
+  void labels(const ExchangeTable& table);
   void sequences(const ExchangeTable& table);
   void identity(const ExchangeTable& table, const pg::Result& of_source,
                 int row, const std::string& column);
@@ -215,6 +229,13 @@ class Reader {
   bool is_source(Oid oid) const {
     return std::ranges::find(tables_, oid, &ExchangeTable::source_oid) !=
            tables_.end();
+  }
+
+  // What the source's column is called on the new table; that may have none.
+  static std::string renamed(const ExchangeTable& table,
+                             const std::string& column) {
+    const auto found = table.renamed.find(column);
+    return found == table.renamed.end() ? column : found->second;
   }
 
   bool shadow_has_column(const ExchangeTable& table,
@@ -249,14 +270,32 @@ void Reader::owner(const ExchangeTable& table) {
                   pg::quote_identifier(result.text(0, 0))));
 }
 
+// Masking goes by them: the new table has them from the first moment in which
+// others can see it.
+void Reader::labels(const ExchangeTable& table) {
+  const pg::Result result = connection_.exec(kLabels, {table.source_oid});
+  const std::string name = table.target->source.quoted();
+  for (int row = 0; row < result.rows(); ++row) {
+    std::string object = "TABLE " + name;
+    if (!result.is_null(row, 2)) {
+      const std::string column =
+          renamed(table, std::string(result.text(row, 2)));
+      if (!shadow_has_column(table, column)) continue;
+      object = fmt::format("COLUMN {}.{}", name, pg::quote_identifier(column));
+    }
+    carried_.after.push_back(
+        fmt::format("SECURITY LABEL FOR {} ON {} IS {}",
+                    pg::quote_identifier(result.text(row, 0)), object,
+                    pg::quote_literal(result.text(row, 1))));
+  }
+}
+
 void Reader::sequences(const ExchangeTable& table) {
   const pg::Result result =
       connection_.exec(kSequences, {table.source_oid, table.shadow_oid});
   for (int row = 0; row < result.rows(); ++row) {
     const std::string column(result.text(row, 4));
-    const auto renamed = table.renamed.find(column);
-    std::string new_column =
-        renamed == table.renamed.end() ? column : renamed->second;
+    std::string new_column = renamed(table, column);
     if (!shadow_has_column(table, new_column)) {
       new_column = result.text(row, 6);  // follows the default
     }

@@ -211,6 +211,16 @@ class Proof {
     }
     if (fact.starts_with("owned sequence ")) return expect_owned(fact, value);
     if (fact.starts_with("identity ")) return expect_identity(fact, value);
+    static constexpr std::string_view kLabel = "security label (";
+    if (fact.starts_with(kLabel)) {
+      const auto end = fact.rfind(") of ");
+      const auto column =
+          mapped(fact.substr(kLabel.size(), end - kLabel.size()));
+      if (!column) return;
+      expected_.emplace(std::string(kLabel) + *column + fact.substr(end),
+                        value);
+      return;
+    }
     const auto open = fact.find(" (");
     if (!fact.starts_with("grant ") || open == std::string::npos) {
       expected_.emplace(fact, value);

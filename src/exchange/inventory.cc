@@ -43,6 +43,14 @@ CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
 WHERE a.attrelid = $1 AND NOT a.attisdropped
 GROUP BY g.privilege_type, g.grantee, a.attname
 UNION ALL
+SELECT 'security label' || COALESCE(' (' || a.attname || ')', '') || ' of '
+       || l.provider, l.label
+FROM pg_catalog.pg_seclabel l
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = l.objoid AND a.attnum = l.objsubid AND l.objsubid <> 0
+WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND l.objoid = $1
+  AND (l.objsubid = 0 OR NOT a.attisdropped)
+UNION ALL
 SELECT 'owned sequence ' || n.nspname || '.' || s.relname,
        'by column ' || a.attname
 FROM pg_catalog.pg_depend d
@@ -184,12 +192,13 @@ Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
 }
 
 bool handed_over(const std::string& fact) {
-  constexpr std::array<std::string_view, 15> kHandedOver = {
-      "owner",       "grant ",          "owned sequence ",
-      "trigger ",    "identity grant ", "identity comment ",
-      "rule ",       "policy ",         "row security",
-      "statistics ", "publication ",    "view ",
-      "foreign key", "referenced by ",  "used by "};
+  constexpr std::array<std::string_view, 16> kHandedOver = {
+      "owner",         "grant ",          "owned sequence ",
+      "trigger ",      "identity grant ", "identity comment ",
+      "rule ",         "policy ",         "row security",
+      "statistics ",   "publication ",    "view ",
+      "foreign key",   "referenced by ",  "used by ",
+      "security label"};
   return std::ranges::any_of(kHandedOver, [&](std::string_view prefix) {
     return fact.starts_with(prefix);
   });

@@ -109,6 +109,27 @@ WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND pg_catalog.pg_table_is_visible(c.oi
   AND $2 <> '' AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)
 ORDER BY r.oid)sql";
 
+constexpr const char* kLabels = R"sql(
+SELECT pg_catalog.concat('the security label of ', l.provider, ' on ',
+         'column ' || a.attname || ' of ',
+         pg_catalog.format('table %s.%s', n.nspname, c.relname)),
+       pg_catalog.format('SECURITY LABEL FOR %I ON %s IS %L', l.provider,
+         CASE l.objsubid WHEN 0 THEN pg_catalog.format('TABLE %I', c.relname)
+              ELSE pg_catalog.format('COLUMN %I.%I', c.relname, a.attname) END, l.label),
+       pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_seclabel l
+JOIN pg_catalog.pg_class c
+  ON l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = l.objoid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = c.oid AND a.attnum = l.objsubid AND l.objsubid <> 0
+WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND pg_catalog.pg_table_is_visible(c.oid)
+  AND (l.objsubid = 0 OR EXISTS (  -- else it goes with the column
+    SELECT FROM pg_catalog.pg_attribute na
+    WHERE na.attrelid = pg_catalog.to_regclass($2 || '.' || pg_catalog.quote_ident(c.relname))
+      AND na.attname = a.attname AND NOT na.attisdropped))
+ORDER BY l.provider, c.oid, l.objsubid)sql";
+
 }  // namespace
 
 std::vector<Definition> read_definitions(pg::Connection& connection,
@@ -118,7 +139,8 @@ std::vector<Definition> read_definitions(pg::Connection& connection,
   std::vector<Oid> both = tables;
   both.insert(both.end(), views.begin(), views.end());
   std::vector<Definition> all;
-  const auto read = [&](const char* query, const std::vector<Oid>& of) {
+  const auto read = [&](const char* query, const std::vector<Oid>& of,
+                        const char* remedy = "") {
     const pg::Result result = connection.exec(
         query, {catalog::oid_array(of), pg::quote_identifier(schema)});
     for (int row = 0; row < result.rows(); ++row) {
@@ -126,6 +148,7 @@ std::vector<Definition> read_definitions(pg::Connection& connection,
       one.what = result.text(row, 0);
       one.sql = result.text(row, 1);
       one.on = result.text(row, 2);
+      one.remedy = remedy;
       all.push_back(std::move(one));
     }
   };
@@ -134,6 +157,10 @@ std::vector<Definition> read_definitions(pg::Connection& connection,
   read(kViewDefaults, views);
   read(kFunctions, tables);
   read(kStatistics, tables);
+  read(kLabels, tables,
+       "let the server load the provider in every session "
+       "(session_preload_libraries), or remove the label and restore it after "
+       "the migration");
   if (connection.server_version() >= kHasPublicationFilters) {
     read(kPublications, tables);
   }

@@ -16,13 +16,15 @@ struct Definition {
   // The relation that it is made on, as the statement names it: it must not be
   // the live one when the statement runs. Empty: none.
   std::string on;
+  // Should the server not take it; empty: the usual one.
+  std::string remedy = {};
 };
 
-// Triggers, rules, extended statistics and publications of the tables, and
-// functions whose bodies the server keeps parsed; triggers, rules and columns'
-// defaults of the views that are created anew. What has a name with a schema is
-// made in `schema` instead. Of relations that the search_path does not find
-// there is none.
+// Triggers, rules, extended statistics, security labels and publications of the
+// tables, and functions whose bodies the server keeps parsed; triggers, rules
+// and columns' defaults of the views that are created anew. What has a name
+// with a schema is made in `schema` instead. Of relations that the search_path
+// does not find there is none.
 std::vector<Definition> read_definitions(
     pg::Connection& connection, const std::vector<catalog::Oid>& tables,
     const std::vector<catalog::Oid>& views, const std::string& schema);

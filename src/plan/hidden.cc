@@ -20,8 +20,10 @@ WHERE n.nspname = $1 AND g.grantee <> n.nspowner)sql",
 void hide_rows(pg::Connection& connection, catalog::Oid source,
                const catalog::QualifiedName& shadow) {
   const pg::Result secured = connection.exec(
-      "SELECT c.relrowsecurity FROM pg_catalog.pg_class c "
-      "WHERE c.oid = $1::pg_catalog.oid",
+      "SELECT c.relrowsecurity OR EXISTS (SELECT FROM pg_catalog.pg_seclabel l "
+      "WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+      "AND l.objoid = c.oid) "
+      "FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
       {source});
   if (secured.empty() || !secured.boolean(0, 0)) return;
   connection.exec("ALTER TABLE " + shadow.quoted() +

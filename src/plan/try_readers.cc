@@ -94,7 +94,7 @@ class Trial {
         "SELECT pg_catalog.set_config('row_security', 'on', true)");
     for (const Definition& other : others) {
       if (is_on_the_live_one(other) || is_dropped(other)) continue;
-      attempt(other.what, other.sql);
+      attempt(other.what, other.sql, other.remedy);
       connection_.exec("ROLLBACK TO SAVEPOINT try_reader");
     }
     return std::move(refusals_);
@@ -170,7 +170,8 @@ class Trial {
                shadow_schemas_.end();
   }
 
-  void attempt(const std::string& what, const std::string& statement) {
+  void attempt(const std::string& what, const std::string& statement,
+               const std::string& remedy = "") {
     connection_.exec("SAVEPOINT try_reader");
     try {
       connection_.exec(statement);
@@ -190,7 +191,8 @@ class Trial {
                                         "are missing"
                                       : "does not work with the new shape",
                                error.what()),
-           .remedy = rights
+           .remedy = !remedy.empty() ? remedy
+                     : rights
                          ? "grant them to the role, or drop it, and create it "
                            "again after the migration"
                          : "drop it, and create it again after the migration"});

@@ -50,6 +50,17 @@ COMMENT ON TRIGGER a ON t IS 'watches v')sql");
                   "AND tgname <> 'pgrecast_guard'"));
 }
 
+// The shadow has it early, so that nobody reads what policies hide.
+TEST_F(CarriedTest, RowSecurityThatTheTableHasNoMoreGoesFromTheNewOne) {
+  admin_.exec("ALTER TABLE m.t ENABLE ROW LEVEL SECURITY");
+
+  exchange({table("t")});
+
+  EXPECT_EQ(
+      value("SELECT relrowsecurity FROM pg_class WHERE oid = 't'::regclass"),
+      "f");
+}
+
 TEST_F(CarriedTest, ViewsAtAnyDepthReadTheNewTableWithTheirOptionsAndGrants) {
   admin_.exec(R"sql(
 CREATE VIEW direct WITH (security_barrier) AS SELECT id, v AS "V" FROM t;

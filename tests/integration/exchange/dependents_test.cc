@@ -212,11 +212,10 @@ INSTANTIATE_TEST_SUITE_P(
             "triggers are disabled"},
         // As no provider is loaded, by hand.
         Uncarried{
-            "SecurityLabel",
-            "SET allow_system_table_mods = on; INSERT INTO pg_seclabel "
-            "VALUES ('t'::regclass, 'pg_class'::regclass, 2, 'anon', 'm')",
-            "column v of table public.t has a security label of provider "
-            "anon"},
+            "SecurityLabelOfItsRowType",
+            "SET allow_system_table_mods = on; INSERT INTO pg_seclabel VALUES "
+            "('t'::regtype, 'pg_type'::regclass, 0, 'anon', 'm')",
+            "type public.t has a security label of provider anon"},
         Uncarried{
             "UnknownKindOfDependency",
             "SET allow_system_table_mods = on; CREATE VIEW v1 AS SELECT v "
