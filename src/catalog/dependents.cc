@@ -95,13 +95,18 @@ SELECT DISTINCT d.classid::pg_catalog.regclass::pg_catalog.text, d.objid,
                 'it'),
        COALESCE(holder.relkind, ''), COALESCE(con.contype, ''),
        COALESCE(con.conparentid <> 0, false), COALESCE(tg.tgisinternal, false),
-       COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE'),
+       COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE')
+                AND NOT EXISTS (
+                  SELECT FROM pg_catalog.pg_partition_tree(holder.oid) AS t
+                  JOIN pg_catalog.pg_class leaf ON leaf.oid = t.relid
+                  WHERE NOT pg_catalog.pg_has_role(leaf.relowner, 'USAGE')),
                 pg_catalog.pg_has_role(fn.proowner, 'USAGE')
                 AND pg_catalog.has_schema_privilege(fn.pronamespace, 'CREATE'),
                 false),
        COALESCE(pg_catalog.pg_get_userbyid(
                   COALESCE(holder.relowner, fn.proowner)), ''),
-       fn.prosqlbody IS NOT NULL
+       fn.prosqlbody IS NOT NULL,
+       (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)
 FROM pg_catalog.pg_depend d
 JOIN member m ON m.classid = d.refclassid AND m.objid = d.refobjid
 LEFT JOIN pg_catalog.pg_rewrite rw
@@ -371,7 +376,8 @@ struct Dependent {
   bool internal = false;   // a trigger of the server's own
   bool may_alter = false;  // we are a member of the owner of that relation
   std::string owner;
-  bool atomic = false;  // a function whose body the server keeps parsed
+  bool atomic = false;          // a function whose body the server keeps parsed
+  bool on_partitioned = false;  // the table that it depends on is one
 };
 
 char first(std::string_view text) {
@@ -393,6 +399,7 @@ Dependent read_dependent(const pg::Result& result, int row) {
   dependent.may_alter = result.boolean(row, column++);
   dependent.owner = result.text(row, column++);
   dependent.atomic = result.boolean(row, column++);
+  dependent.on_partitioned = result.boolean(row, column++);
   return dependent;
 }
 
@@ -445,10 +452,14 @@ std::optional<Refusal> refusal_of(const Dependent& dependent) {
   }
   if (dependent.catalog == "pg_constraint" && dependent.contype == 'f' &&
       (on_rows || dependent.part == "index")) {
-    if (dependent.inherited || dependent.relkind != 'r') {
+    // That of the whole table is told of by itself.
+    if (dependent.inherited && !dependent.on_partitioned) return std::nullopt;
+    if (dependent.inherited ||
+        (dependent.relkind == 'p' && dependent.on_partitioned)) {
       return Refusal{
-          .what = fmt::format("{} belongs to a partitioned table, where it "
-                              "cannot be re-created without a check under lock",
+          .what = fmt::format("{} leads from one partitioned table to another, "
+                              "where it cannot be re-created without a check "
+                              "under lock",
                               dependent.description),
           .remedy = "drop it, and create it again after the migration"};
     }

@@ -14,7 +14,8 @@ using catalog::Oid;
 
 constexpr int kHasPublicationFilters = 150000;
 
-// constraint, drop, add, validate, comment, both ends, name.
+// constraint, drop, add, validate, comment, both ends, name, definition,
+// whether the referencing table is partitioned now.
 constexpr const char* kForeignKeys = R"sql(
 SELECT c.oid,
        pg_catalog.format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname,
@@ -31,7 +32,7 @@ SELECT c.oid,
               pg_catalog.obj_description(c.oid, 'pg_constraint')),
        c.conrelid, pg_catalog.format('%I.%I', n.nspname, t.relname),
        c.confrelid, pg_catalog.format('%I.%I', fn.nspname, ft.relname),
-       c.conname
+       c.conname, pg_catalog.pg_get_constraintdef(c.oid), t.relkind = 'p'
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
@@ -127,6 +128,15 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid
 ORDER BY s.stxname)sql";
 
+// name, name without its schema. $1: their table, $2: another schema.
+constexpr const char* kLeaves = R"sql(
+SELECT pg_catalog.format('%I.%I', COALESCE($2, n.nspname), c.relname),
+       pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid) AS t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid AND c.relkind = 'r'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY c.oid)sql";
+
 // sequence, its kind, column; and the columns of the table $2 whose defaults
 // use it.
 constexpr const char* kSequences = R"sql(
@@ -194,6 +204,24 @@ END)sql",
   return "DO " + pg::quote_literal(body);
 }
 
+// Takes in the foreign keys of the leaves, all of which are valid; where one is
+// not, whoever validated it tells. Done twice, it does nothing.
+std::string make_whole(const Carried::LeafKeys& keys) {
+  const std::string body = fmt::format(
+      R"sql(
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_partition_tree({0}::pg_catalog.regclass) AS t
+    JOIN pg_catalog.pg_constraint c ON c.conrelid = t.relid
+    WHERE c.contype = 'f' AND c.conname = {1}
+      AND (NOT c.convalidated OR t.level = 0)) THEN RETURN; END IF;
+  ALTER TABLE {2} ADD CONSTRAINT {3} {4};
+END)sql",
+      pg::quote_literal(keys.table), pg::quote_literal(keys.name), keys.table,
+      pg::quote_identifier(keys.name), keys.definition);
+  return "DO " + pg::quote_literal(body);
+}
+
 class Reader {
  public:
   Reader(pg::Connection& connection, const std::vector<ExchangeTable>& tables,
@@ -224,6 +252,9 @@ class Reader {
   void statistics(const ExchangeTable& table);
   void own_objects(const ExchangeTable& table);
   void foreign_keys(const ExchangeTable& table);
+  std::vector<Carried::LeafKeys::Leaf> leaves_of(Oid table, bool partitioned);
+  void make_on_leaves(const pg::Result& keys, int row,
+                      std::vector<Carried::LeafKeys::Leaf> leaves);
   void publications(const ExchangeTable& table);
 
   bool is_source(Oid oid) const {
@@ -444,7 +475,11 @@ void Reader::foreign_keys(const ExchangeTable& table) {
     const bool dropped =
         result.number<Oid>(row, 5) == table.source_oid &&
         table.dropped_foreign_keys.contains(std::string(result.text(row, 9)));
-    if (!dropped) {
+    auto leaves =
+        leaves_of(result.number<Oid>(row, 5), result.boolean(row, 11));
+    if (!dropped && !leaves.empty() && !result.is_null(row, 3)) {
+      make_on_leaves(result, row, std::move(leaves));
+    } else if (!dropped) {
       carried_.after.emplace_back(result.text(row, 2));
       append(carried_.afterwards, std::string(result.text(row, 3)));
       append(carried_.after, std::string(result.text(row, 4)));
@@ -456,6 +491,48 @@ void Reader::foreign_keys(const ExchangeTable& table) {
       carried_.other_tables.emplace_back(result.text(row, end + 1));
     }
   }
+}
+
+// Those that the table will have, as they are called after the exchange; none
+// of one that will not be partitioned.
+std::vector<Carried::LeafKeys::Leaf> Reader::leaves_of(Oid table,
+                                                       bool partitioned) {
+  const auto ours =
+      std::ranges::find(tables_, table, &ExchangeTable::source_oid);
+  const bool is_ours = ours != tables_.end();
+  if (is_ours ? !ours->target->partitioned() : !partitioned) return {};
+  std::vector<Carried::LeafKeys::Leaf> leaves;
+  const pg::Result result = connection_.exec(
+      kLeaves, {is_ours ? ours->shadow_oid : table,
+                is_ours ? pg::Param(ours->target->source.schema)
+                        : pg::Param(std::nullopt)});
+  for (int row = 0; row < result.rows(); ++row) {
+    leaves.push_back({.name = std::string(result.text(row, 0)),
+                      .called = std::string(result.text(row, 1))});
+  }
+  return leaves;
+}
+
+void Reader::make_on_leaves(const pg::Result& keys, int row,
+                            std::vector<Carried::LeafKeys::Leaf> leaves) {
+  Carried::LeafKeys made;
+  made.referencing = keys.number<Oid>(row, 5);
+  made.referenced = keys.number<Oid>(row, 7);
+  made.table = keys.text(row, 6);
+  made.name = keys.text(row, 9);
+  made.definition = keys.text(row, 10);
+  made.leaves = std::move(leaves);
+  const std::string name = pg::quote_identifier(made.name);
+  for (const auto& leaf : made.leaves) {
+    carried_.after.push_back(
+        fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {} NOT VALID", leaf.name,
+                    name, made.definition));
+    carried_.afterwards.push_back(
+        fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {}", leaf.name, name));
+  }
+  carried_.afterwards.push_back(make_whole(made));
+  append(carried_.afterwards, std::string(keys.text(row, 4)));
+  carried_.leaf_keys.push_back(std::move(made));
 }
 
 void Reader::publications(const ExchangeTable& table) {

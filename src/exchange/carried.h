@@ -53,6 +53,22 @@ struct Carried {
   // them, and keeps REFRESH out; and their OIDs.
   std::vector<std::string> lock_gently;
   std::vector<catalog::Oid> materialized_oids;
+  // Foreign keys of a partitioned table. The server takes none NOT VALID on the
+  // whole (before 18), so each leaf gets its own in the exchange; validated,
+  // they become those of the whole table's, without a look at any row.
+  struct LeafKeys {
+    struct Leaf {  // both quoted as the server does it
+      std::string name;
+      std::string called;  // without the schema
+    };
+    catalog::Oid referencing = 0;  // the partitioned table, before the exchange
+    catalog::Oid referenced = 0;
+    std::string table;  // that partitioned table, quoted as the server does it
+    std::string name;
+    std::string definition;
+    std::vector<Leaf> leaves;
+  };
+  std::vector<LeafKeys> leaf_keys;
   // Outside of the transaction.
   std::vector<std::string> afterwards;
 };

@@ -13,7 +13,7 @@ using catalog::QualifiedName;
 
 // Those that carried.cc validates afterwards: what was valid before.
 constexpr const char* kValidated = R"sql(
-SELECT c.conname, n.nspname, t.relname, fn.nspname, ft.relname
+SELECT c.conname, n.nspname, t.relname, fn.nspname, ft.relname, c.conrelid
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
@@ -74,10 +74,16 @@ PlannedLocks planned_locks(pg::Connection& connection,
   const pg::Result validated =
       connection.exec(kValidated, {catalog::oid_array(sources)});
   for (int row = 0; row < validated.rows(); ++row) {
-    locks.validations.push_back(
-        {.constraint = std::string(validated.text(row, 0)),
-         .referencing = name_at(validated, row, 1),
-         .referenced = name_at(validated, row, 3)});
+    PlannedLocks::Validation validation{
+        .constraint = std::string(validated.text(row, 0)),
+        .referencing = name_at(validated, row, 1),
+        .referenced = name_at(validated, row, 3)};
+    validation.by_leaves = std::ranges::any_of(
+        carried.leaf_keys, [&](const Carried::LeafKeys& keys) {
+          return keys.referencing == validated.number<catalog::Oid>(row, 5) &&
+                 keys.name == validation.constraint;
+        });
+    locks.validations.push_back(std::move(validation));
   }
   locks.analyzes = std::ranges::any_of(
       carried.afterwards,

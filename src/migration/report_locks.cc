@@ -96,9 +96,13 @@ class Steps {
   void afterwards() {
     Names referencing;
     Names referenced;
+    Names by_leaves;
     for (const auto& validation : planned_.validations) {
       append(referencing, {validation.referencing.display()});
       append(referenced, {validation.referenced.display()});
+      if (!validation.by_leaves) continue;
+      append(by_leaves, {validation.referencing.display(),
+                         validation.referenced.display()});
     }
     const char* const each = "while each foreign key is validated";
     const char* const polite = "200 ms a time, again and again";
@@ -106,6 +110,9 @@ class Steps {
         kMaintenance);
     add("after", kRowShare, referenced, each, polite,
         "ALTER TABLE and the like, no query");
+    add("after", "SHARE ROW EXCLUSIVE", by_leaves,
+        "an instant, when foreign keys of partitions become the table's",
+        polite, "writers");
     if (planned_.analyzes) {
       add("after", kShareUpdateExclusive, sources_, "while ANALYZE runs",
           polite, kMaintenance);

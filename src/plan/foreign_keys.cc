@@ -66,7 +66,10 @@ SELECT c.conname, c.from_name, c.conrelid, c.from_clone,
        CASE WHEN pg_catalog.starts_with(d.text, d.head || c.to_name || '(')
             THEN d.head END,
        pg_catalog.substr(d.text, pg_catalog.length(d.head || c.to_name) + 1)
-       || CASE WHEN c.convalidated THEN ' NOT VALID' ELSE '' END,
+       || CASE WHEN c.convalidated AND NOT EXISTS (  -- which takes none
+              SELECT FROM pg_catalog.pg_class k
+              WHERE k.oid = c.from_clone AND k.relkind = 'p')
+            THEN ' NOT VALID' ELSE '' END,
        pg_catalog.has_table_privilege(c.conrelid, 'SELECT'),
        pg_catalog.has_table_privilege(c.confrelid, 'SELECT')
 FROM touching c

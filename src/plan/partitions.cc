@@ -29,11 +29,15 @@ source AS (
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_constraint'::pg_catalog.regclass, f.oid, 0)
          || CASE WHEN f.confrelid = source.oid AND f.conrelid <> source.oid
               THEN ' references the table, which becomes a partitioned one'
-              ELSE ' would belong to a partitioned table, where it cannot be added without a check of all rows under the lock' END,
+              ELSE ' would lead from one partitioned table to another' END,
        'drop it, and create it again after the migration'
 FROM source JOIN pg_catalog.pg_constraint f
   ON f.contype = 'f' AND f.conparentid = 0
-  AND (f.conrelid = source.oid OR f.confrelid = source.oid AND source.relkind <> 'p')
+  AND (f.confrelid = source.oid AND source.relkind <> 'p'
+       OR f.conrelid = source.oid
+          AND (f.confrelid = source.oid
+               OR EXISTS (SELECT FROM pg_catalog.pg_class r
+                          WHERE r.oid = f.confrelid AND r.relkind = 'p')))
 UNION ALL
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, 0)
          || ' is a row trigger with transition tables, which a partitioned table cannot have',

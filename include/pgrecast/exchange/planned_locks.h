@@ -29,6 +29,9 @@ struct PlannedLocks {
     std::string constraint;
     catalog::QualifiedName referencing;
     catalog::QualifiedName referenced;
+    // Leaf by leaf of a partitioned table; then SHARE ROW EXCLUSIVE on both,
+    // while the whole takes in the keys of its leaves.
+    bool by_leaves = false;
   };
   std::vector<Validation> validations;
   // SHARE UPDATE EXCLUSIVE, by ANALYZE.

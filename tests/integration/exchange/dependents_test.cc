@@ -150,9 +150,12 @@ INSTANTIATE_TEST_SUITE_P(
             "CONSTRAINT TRIGGER far AFTER INSERT ON o FROM t FOR EACH ROW "
             "EXECUTE FUNCTION f()",
             "trigger far on table public.o"},
-        Uncarried{"ForeignKeyOfAPartitionedTable",
-                  "CREATE TABLE po (x int REFERENCES t) PARTITION BY LIST (x)",
-                  "on table public.po belongs to a partitioned table"},
+        Uncarried{"ForeignKeyOfATableWithAPartitionOfAnotherOwner",
+                  "CREATE TABLE po (x int REFERENCES t) PARTITION BY LIST (x); "
+                  "CREATE TABLE po1 PARTITION OF po DEFAULT; "
+                  "GRANT pg_monitor TO CURRENT_USER; "
+                  "ALTER TABLE po OWNER TO pg_monitor",
+                  "on table public.po must be re-created with the new table"},
         Uncarried{
             "ForeignKeyOfAnotherOwnersTable",
             "CREATE TABLE o (x int REFERENCES t)",

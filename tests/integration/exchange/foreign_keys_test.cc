@@ -22,7 +22,8 @@ class ForeignKeysTest : public ExchangeFixture {
   std::string definitions() {
     return value(
         "SELECT string_agg(concat_ws(' ', conrelid::regclass, conname, "
-        "pg_get_constraintdef(oid), convalidated), E'\\n' ORDER BY conname) "
+        "pg_get_constraintdef(oid), convalidated, conparentid <> 0, "
+        "obj_description(oid)), E'\\n' ORDER BY conname, conrelid) "
         "FROM pg_constraint WHERE contype = 'f'");
   }
 };
@@ -41,7 +42,14 @@ ALTER TABLE t
   ADD CONSTRAINT "not v" FOREIGN KEY (a, b) REFERENCES pair NOT VALID,
   ADD CONSTRAINT self FOREIGN KEY (a, b) REFERENCES t (id, v);
 CREATE TABLE child (x int, y int,
-  CONSTRAINT "in" FOREIGN KEY (x, y) REFERENCES t (id, v) ON DELETE SET NULL))sql");
+  CONSTRAINT "in" FOREIGN KEY (x, y) REFERENCES t (id, v) ON DELETE SET NULL);
+CREATE TABLE parts (x int, y int, CONSTRAINT "of parts" FOREIGN KEY (x, y)
+  REFERENCES t (id, v) ON UPDATE CASCADE DEFERRABLE) PARTITION BY LIST (x);
+COMMENT ON CONSTRAINT "of parts" ON parts IS 'of all';
+CREATE TABLE "Parts 1" PARTITION OF parts FOR VALUES IN (1);
+CREATE TABLE parts_2 PARTITION OF parts DEFAULT PARTITION BY HASH (y);
+CREATE TABLE parts_2_all PARTITION OF parts_2 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO parts VALUES (1, 1), (2, 2))sql");
   if (cluster().version() >= 15) {
     admin_.exec(
         "ALTER TABLE t ADD CONSTRAINT partly FOREIGN KEY (a, b) REFERENCES "

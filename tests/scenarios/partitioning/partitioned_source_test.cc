@@ -291,6 +291,26 @@ TEST_F(PartitionedSource, ReferencesToItComeAlongAndAreEnforced) {
   EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
 }
 
+TEST_F(PartitionedSource, ItsForeignKeysComeAlongAndAreEnforced) {
+  session().exec(
+      "CREATE TABLE customers (id integer PRIMARY KEY);"
+      "INSERT INTO customers SELECT DISTINCT customer FROM orders UNION SELECT "
+      "generate_series(1, 1000);"
+      "ALTER TABLE orders ADD CONSTRAINT to_customer FOREIGN KEY (customer) "
+      "REFERENCES customers ON DELETE CASCADE");
+  const std::string query =
+      "SELECT string_agg(concat_ws(' ', conrelid::regclass, conname, "
+      "pg_get_constraintdef(oid), conparentid <> 0, convalidated), ', ' ORDER "
+      "BY conrelid::regclass::text) FROM pg_constraint WHERE contype = 'f'";
+  const std::string before = session().query_value(query);
+
+  expect_run(0, "", script_);
+
+  expect_migrated();
+  EXPECT_EQ(session().query_value(query), before);
+  EXPECT_EQ(session().try_exec("UPDATE orders SET customer = -1"), "23503");
+}
+
 TEST_F(PartitionedSource, BecomesAPlainTable) {
   const std::string plain = write_script("orders", R"sql(
 CREATE TABLE orders (
@@ -388,9 +408,10 @@ TEST_F(PartitionedSource, WhatAPartitionHasOfItsOwnIsRefusedByName) {
         "orders_2024 has a replica identity"},
        {"CREATE SCHEMA elsewhere; ALTER TABLE orders_2023 SET SCHEMA elsewhere",
         "lies in another schema"}},
-      {{"CREATE TABLE referred (id integer PRIMARY KEY); INSERT INTO referred "
-        "SELECT generate_series(1, 20000); ALTER TABLE orders ADD CONSTRAINT "
-        "root_key FOREIGN KEY (id) REFERENCES referred",
+      {{"CREATE TABLE referred (id integer PRIMARY KEY) PARTITION BY RANGE "
+        "(id); CREATE TABLE referred_all PARTITION OF referred DEFAULT; INSERT "
+        "INTO referred SELECT generate_series(1, 20000); ALTER TABLE orders "
+        "ADD CONSTRAINT root_key FOREIGN KEY (id) REFERENCES referred",
         "root_key"},
        {"CREATE MATERIALIZED VIEW own_kept AS SELECT id FROM orders_2024",
         "own_kept"}}};

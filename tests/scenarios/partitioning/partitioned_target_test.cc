@@ -245,8 +245,8 @@ TEST_F(PartitionedTarget, WhatCannotGoAlongIsRefusedByName) {
   owner.exec(
       "CREATE TABLE customers (id integer PRIMARY KEY);"
       "INSERT INTO customers SELECT generate_series(1, 10);"
-      "ALTER TABLE orders ADD CONSTRAINT to_customer FOREIGN KEY (customer) "
-      "REFERENCES customers;"
+      "ALTER TABLE orders ADD CONSTRAINT to_itself FOREIGN KEY (customer) "
+      "REFERENCES orders;"
       "CREATE TABLE lines (id integer CONSTRAINT to_orders REFERENCES orders);"
       "CREATE TRIGGER rows_together AFTER INSERT ON orders REFERENCING NEW "
       "TABLE AS fresh FOR EACH ROW EXECUTE FUNCTION note();"
@@ -255,12 +255,96 @@ TEST_F(PartitionedTarget, WhatCannotGoAlongIsRefusedByName) {
       "CREATE TYPE orders_2024 AS ENUM ('x')");
   Program run = start_script(whole_);
   EXPECT_EQ(run.wait(), kRefused) << run.output();
-  for (const char* text :
-       {"to_customer", "to_orders", "rows_together", "by_leaf",
-        "a relation orders_rest", "a type orders_2024"}) {
+  for (const char* text : {"to_itself", "to_orders", "rows_together", "by_leaf",
+                           "a relation orders_rest", "a type orders_2024"}) {
     EXPECT_NE(run.err().find(text), std::string::npos) << text << run.err();
   }
   EXPECT_EQ(run.err().find("outside"), std::string::npos) << run.err();
+}
+
+// The server takes none NOT VALID on a partitioned table before 18: its leaves
+// have them from the exchange on, and the table as soon as all are valid.
+class ForeignKeyOfPartitionedTarget : public PartitionedTarget {
+ protected:
+  void SetUp() override {
+    PartitionedTarget::SetUp();
+    session().exec(R"sql(
+CREATE TABLE customers (id integer PRIMARY KEY);
+INSERT INTO customers SELECT generate_series(1, 10);
+ALTER TABLE orders ADD CONSTRAINT to_customer FOREIGN KEY (customer)
+  REFERENCES customers ON UPDATE CASCADE;
+COMMENT ON CONSTRAINT to_customer ON orders IS 'who pays')sql");
+  }
+
+  // relation, whether it is a part of another constraint, valid, comment.
+  std::string keys() {
+    return session().query_value(
+        "SELECT string_agg(concat_ws(' ', conrelid::regclass, conparentid <> "
+        "0, convalidated, obj_description(oid)), ', ' ORDER BY "
+        "conrelid::regclass::text) FROM pg_constraint WHERE contype = 'f'");
+  }
+
+  static constexpr const char* kWhole =
+      "\"Orders 2025\" t t, orders f t who pays, orders_2024 t t, "
+      "orders_2025_even t t, orders_2025_odd t t, orders_rest t t";
+  static constexpr const char* kEnforced = "23503";
+};
+
+TEST_F(ForeignKeyOfPartitionedTarget, IsEnforcedFromTheExchangeOn) {
+  Program killed =
+      start_script(whole_, {}, {"PGRECAST_STOP_AT=cleanup:afterwards#3"});
+  ASSERT_EQ(killed.wait(), 128 + SIGKILL) << killed.output();
+
+  // Not all leaves are validated; all are checked.
+  EXPECT_EQ(keys(),
+            "orders_2024 f t, orders_2025_even f t, orders_2025_odd f f, "
+            "orders_rest f f");
+  for (const char* placed : {"2024-02-02", "2025-02-02", "1999-01-01"}) {
+    EXPECT_EQ(session().try_exec(fmt::format(
+                  "INSERT INTO orders VALUES (-1, '{}', 77, '', 0)", placed)),
+              kEnforced);
+  }
+  EXPECT_EQ(session().try_exec("DELETE FROM customers WHERE id = 3"),
+            kEnforced);
+
+  // The same constraints: the table took them in, no row was read again.
+  const std::string same =
+      "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND oid IN (" +
+      session().query_value(
+          "SELECT string_agg(oid::text, ',') FROM "
+          "pg_constraint WHERE contype = 'f'") +
+      ")";
+
+  expect_run(0, "", whole_);
+
+  EXPECT_EQ(keys(), kWhole);
+  EXPECT_EQ(session().query_value(same), "4");
+  EXPECT_EQ(session().try_exec("DELETE FROM customers WHERE id = 3"),
+            kEnforced);
+  session().exec("UPDATE customers SET id = 33 WHERE id = 3");
+  EXPECT_NE(
+      session().query_value("SELECT count(*) FROM orders WHERE customer = 33"),
+      "0");
+  EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(keys(), kWhole);
+}
+
+// Written past the constraint. The table itself gets none that would make the
+// server read every row under a lock that stops writers.
+TEST_F(ForeignKeyOfPartitionedTarget, ThatRowsBreakIsToldAndMadeOnceMended) {
+  superuser_session().exec(
+      "SET session_replication_role = replica; UPDATE orders SET customer = 99 "
+      "WHERE id = 5000");
+  expect_run(kDataRejected, "rows break foreign keys", whole_);
+  EXPECT_THAT(keys(), testing::HasSubstr("orders_2024 f f"));
+  EXPECT_THAT(keys(), testing::Not(testing::HasSubstr("orders f")));
+  EXPECT_EQ(session().try_exec("DELETE FROM customers WHERE id = 3"),
+            kEnforced);
+
+  session().exec("UPDATE orders SET customer = 1 WHERE customer = 99");
+  expect_run(0, "", whole_);
+
+  EXPECT_EQ(keys(), kWhole);
 }
 
 // The exchange asks again, under its locks.
