@@ -14,6 +14,13 @@ std::string field(const PGresult* result, int code) {
   return value == nullptr ? "" : value;
 }
 
+std::size_t position_in_statement(const PGresult* result) {
+  const std::string text = field(result, PG_DIAG_STATEMENT_POSITION);
+  std::size_t position = 0;
+  std::from_chars(text.data(), text.data() + text.size(), position);
+  return position;
+}
+
 }  // namespace
 
 std::string_view statement_shown(std::string_view statement) {
@@ -76,7 +83,8 @@ void Result::throw_if_error(std::string_view statement) const {
                   .detail = field(native_.get(), PG_DIAG_MESSAGE_DETAIL),
                   .hint = field(native_.get(), PG_DIAG_MESSAGE_HINT),
                   .constraint = field(native_.get(), PG_DIAG_CONSTRAINT_NAME),
-                  .statement = std::string(statement_shown(statement))});
+                  .statement = std::string(statement_shown(statement)),
+                  .position = position_in_statement(native_.get())});
 }
 
 std::string_view Result::command_tag() const {

@@ -136,7 +136,7 @@ void Folder::run_script_sql(const script::Statement& statement,
     settings_.leave();
   } catch (const pg::SqlError& error) {
     connection_->exec("ROLLBACK TO SAVEPOINT script_statement");
-    refuse(statement.span.begin,
+    refuse(script_->offset_of(statement.span, sql, error.fields().position),
            fmt::format("the server refuses this on an empty copy of the table: "
                        "{}",
                        error.what()),

@@ -66,14 +66,17 @@ void Folder::check_expression(const Folding& folding,
            "write the date or time itself");
   }
   std::optional<ValueRules::Problem> problem;
+  std::string tried;
   try {
     const auto& frozen = frozen_[expression.span.begin] =
         rules_.frozen(*script_, expression);
     std::ranges::copy(frozen, std::back_inserter(unqualified));
-    problem = rules_.problem(folding.table->shadow,
-                             script_->slice_with(expression.span, unqualified));
+    tried = script_->slice_with(expression.span, unqualified);
+    problem = rules_.problem(folding.table->shadow, tried);
   } catch (const pg::SqlError& error) {
-    refuse(expression.span.begin,
+    // Before anything is tried, the place is one in a statement of ours.
+    refuse(script_->offset_of(expression.span, tried,
+                              tried.empty() ? 0 : error.fields().position),
            fmt::format("the server refuses this: {}", error.what()),
            "correct the expression");
   }

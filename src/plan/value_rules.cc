@@ -144,6 +144,22 @@ std::optional<std::string> type_of_keyword(const script::SqlValueUse& use,
   return std::nullopt;
 }
 
+// Where the server finds fault with the expression, the error says where in it.
+void exec_around(pg::Connection& connection, const std::string& before,
+                 const std::string& expression, const std::string& after) {
+  try {
+    connection.exec(before + expression + after);
+  } catch (const pg::SqlError& error) {
+    pg::SqlError::Fields fields = error.fields();
+    const std::size_t first = script::count_characters(before);
+    const std::size_t last = first + script::count_characters(expression);
+    fields.position = fields.position > first && fields.position <= last
+                          ? fields.position - first
+                          : 0;
+    throw pg::SqlError(std::move(fields));
+  }
+}
+
 }  // namespace
 
 ValueRules::ValueRules(pg::Connection& connection, ScriptSettings& settings,
@@ -238,10 +254,9 @@ bool ValueRules::is_immutable(const catalog::QualifiedName& table,
   bool immutable = true;
   try {
     settings_->enter(settings_->now());
-    connection_->exec(
-        fmt::format("CREATE INDEX ON {} ((0)) WHERE ({}\n) IS "
-                    "NULL",
-                    table.quoted(), expression));
+    exec_around(*connection_,
+                fmt::format("CREATE INDEX ON {} ((0)) WHERE (", table.quoted()),
+                expression, "\n) IS NULL");
   } catch (const pg::SqlError& error) {
     connection_->exec("ROLLBACK TO SAVEPOINT immutable");
     // invalid_object_definition: "functions in index predicate must be marked
@@ -261,10 +276,11 @@ std::vector<NodeUse> ValueRules::uses_of(const catalog::QualifiedName& table,
                                     .name = "pgrecast expression"};
   connection_->exec("SAVEPOINT uses");
   settings_->enter(settings_->now());
-  connection_->exec(fmt::format(
-      "CREATE VIEW {} AS SELECT ({}\n) IS NULL AS is_null FROM {} AS {}",
-      view.quoted(), expression, table.quoted(),
-      pg::quote_identifier(table.name)));
+  exec_around(*connection_,
+              fmt::format("CREATE VIEW {} AS SELECT (", view.quoted()),
+              expression,
+              fmt::format("\n) IS NULL AS is_null FROM {} AS {}",
+                          table.quoted(), pg::quote_identifier(table.name)));
   settings_->leave();
   const pg::Result tree = connection_->exec(
       "SELECT ev_action::pg_catalog.text FROM pg_catalog.pg_rewrite"

@@ -21,7 +21,7 @@ namespace pgrecast::plan {
 // so they must give the same value each time. The server says which do.
 //
 // Within one transaction of the caller's, on its thread. SqlError where the
-// expression itself is wrong.
+// expression itself is wrong; its position is one in the expression.
 class ValueRules {
  public:
   ValueRules(pg::Connection& connection, ScriptSettings& settings,

@@ -3,6 +3,7 @@
 #include "pgrecast/base/assert.h"
 
 #include "new_names.h"
+#include "place_of.h"
 #include "postgres_parser.h"
 #include "statement_reader.h"
 #include "statements.h"
@@ -262,6 +263,14 @@ std::string Script::slice_with(Span whole,
   }
   result += slice({at, whole.end});
   return result;
+}
+
+std::size_t Script::offset_of(Span span, const std::string& run,
+                              std::size_t position) const {
+  if (position == 0) return span.begin;
+  const auto place = place_of(std::string(slice(span)), run,
+                              offset_of_character(run, position - 1));
+  return span.begin + place.value_or(0);
 }
 
 std::string Script::with_partition_replaced(const Statement& statement,

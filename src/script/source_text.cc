@@ -215,4 +215,12 @@ std::size_t offset_of_character(std::string_view text, std::size_t count) {
   return text.size();
 }
 
+std::size_t count_characters(std::string_view text) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!is_continuation(text, at)) ++count;
+  }
+  return count;
+}
+
 }  // namespace pgrecast::script

@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -40,6 +41,9 @@ class SqlError : public Error {
     std::string hint;
     std::string constraint;
     std::string statement;  // its beginning
+    // Where in the statement the server found fault, in characters from 1; 0
+    // where it does not say.
+    std::size_t position = 0;
   };
 
   explicit SqlError(Fields fields);

@@ -69,6 +69,13 @@ class Script {
                                       std::string_view partition,
                                       std::string_view parent) const;
 
+  // Where in the script the server found fault with `run`, a text that was made
+  // of the slice at `span` by the functions above: `position` is the server's,
+  // in characters from 1. The beginning of `span` where there is none (0), or
+  // where nothing of the slice stands there.
+  std::size_t offset_of(Span span, const std::string& run,
+                        std::size_t position) const;
+
   // For messages of later checks: "file:line:column: message", the line, a
   // caret, the remedy.
   std::string error_at(std::size_t offset, std::string_view message,

@@ -68,4 +68,7 @@ std::size_t find_invalid_utf8(std::string_view text);
 // has fewer.
 std::size_t offset_of_character(std::string_view text, std::size_t count);
 
+// How many characters there are.
+std::size_t count_characters(std::string_view text);
+
 }  // namespace pgrecast::script

@@ -197,9 +197,41 @@ TEST_F(ObjectsTest, EveryRefusalIsSaidWithItsPlace) {
   EXPECT_THAT(said[2], testing::StartsWith("test.sql:3:29: nothing is no"));
   // Two columns a character of the name, none for the accent.
   EXPECT_THAT(said[2], testing::HasSubstr("\n  " + std::string(29, ' ') + "^"));
-  EXPECT_THAT(said[3], testing::StartsWith("test.sql:4:1: the server refuses"));
+  EXPECT_THAT(said[3],
+              testing::StartsWith("test.sql:4:28: the server refuses"));
   EXPECT_THAT(said[4], testing::StartsWith("test.sql:6:1: the server refuses"));
   EXPECT_THAT(said[5], testing::StartsWith("test.sql:7:36: column id belongs"));
+}
+
+// The server speaks of the statement as it was run, with another table's name,
+// with now() frozen, as part of a statement of ours.
+TEST_F(ObjectsTest, TheCaretStandsWhereTheServerFoundFault) {
+  make_tables("src", kTable);
+  const auto said = [&](const std::string& script) {
+    try {
+      plan_of(script);
+    } catch (const Refused& refused) {
+      return refused.refusals().at(0).what;
+    }
+    return std::string("nothing");
+  };
+  using testing::HasSubstr;
+  using testing::StartsWith;
+
+  const std::string of_update = said(
+      "BEGIN;\nUPDATE t SET\n\ta = /* größer als\n vorher */ a\n"
+      "\t+ length('größer' || t.a || now()) + größe(t.a, now()) ;");
+  EXPECT_THAT(of_update, StartsWith("test.sql:5:39: the server refuses this"));
+  EXPECT_THAT(of_update, HasSubstr("\n  \t" + std::string(37, ' ') + "^"));
+
+  EXPECT_THAT(said("ALTER TABLE t\n  ADD x int,\n"
+                   "  ALTER a TYPE bigint USING \"größe\"(a)"),
+              StartsWith("test.sql:3:29: the server refuses this"));
+  EXPECT_THAT(said("DELETE FROM t AS x\nWHERE x.a = 1 AND x.a @@@ 2"),
+              StartsWith("test.sql:2:23: the server refuses this"));
+  // Of this the server says no place.
+  EXPECT_THAT(said("CREATE INDEX CONCURRENTLY ON t (a,\n b, gone)"),
+              StartsWith("test.sql:1:1: the server refuses this"));
 }
 
 TEST_F(ObjectsTest, TheTargetKeepsThemAll) {
