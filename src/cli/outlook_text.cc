@@ -28,6 +28,27 @@ std::string disk_text(const migration::DiskReport& disk) {
   return text;
 }
 
+std::string time_text(const migration::TimeReport& time) {
+  std::string text =
+      fmt::format("\nExpected time, as tried just now on {} of the rows\n",
+                  size_of(time.sampled_bytes));
+  std::string range = "less than a second";
+  if (time.most_s >= 1) {
+    const std::string least = short_duration(time.least_s);
+    const std::string most = short_duration(time.most_s);
+    range = least == most ? least : fmt::format("{} to {}", least, most);
+  }
+  text += wrapped(
+      "  ",
+      fmt::format("{}, as {} workers share it well or badly. By one: copy {}, "
+                  "indexes {}, verification {}. On top comes what the "
+                  "application writes meanwhile, what the migration waits for, "
+                  "foreign keys and materialized views",
+                  range, time.workers, short_duration(time.copy_s),
+                  short_duration(time.index_s), short_duration(time.verify_s)));
+  return text;
+}
+
 std::string now_text(const migration::PlanReport& report) {
   std::string text = "\nIn the way right now\n";
   if (report.hindrances.empty()) {
@@ -51,7 +72,9 @@ std::string now_text(const migration::PlanReport& report) {
 }  // namespace
 
 std::string outlook_text(const migration::PlanReport& report) {
-  return disk_text(report.disk) + now_text(report);
+  return disk_text(report.disk) +
+         (report.time ? time_text(*report.time) : std::string()) +
+         now_text(report);
 }
 
 }  // namespace pgrecast::cli

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <utility>
 
 namespace pgrecast::cli {
@@ -140,6 +141,19 @@ json disk_json(const migration::DiskReport& disk) {
                                        : json(nullptr)}};
 }
 
+json time_json(const PlanReport& report) {
+  if (!report.time) return nullptr;
+  const auto rounded = [](double seconds) {
+    return std::round(seconds * 1000) / 1000;
+  };
+  const migration::TimeReport& time = *report.time;
+  return {
+      {"least_s", rounded(time.least_s)},   {"most_s", rounded(time.most_s)},
+      {"copy_s", rounded(time.copy_s)},     {"index_s", rounded(time.index_s)},
+      {"verify_s", rounded(time.verify_s)}, {"workers", time.workers},
+      {"sampled_bytes", time.sampled_bytes}};
+}
+
 json locks_json(const PlanReport& report) {
   json list = json::array();
   for (const migration::StepLock& lock : report.locks) {
@@ -175,6 +189,7 @@ std::string plan_json(const PlanReport& report) {
                  {"right_now", now_json(report)},
                  {"other_slots", slots_json(report)},
                  {"disk", disk_json(report.disk)},
+                 {"expected_time", time_json(report)},
                  {"notes", report.plan.notes},
                  {"settings", report.plan.settings},
                  {"makes",

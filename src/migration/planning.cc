@@ -124,6 +124,7 @@ PlanReport plan_migration(pg::Connection& connection,
       [&](pg::Connection& session, const plan::Plan& plan) {
         look_at_shadows(session, script, plan, options, report);
       });
+  report.time = time_report(report.plan, options);
   return report;
 }
 

@@ -7,6 +7,7 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/script/script.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,10 @@ std::vector<OtherSlot> other_slots(pg::Connection& connection,
                                    const plan::Names& names);
 DiskReport disk_report(const std::vector<TableReport>& tables,
                        const RunOptions& options);
+
+// nullopt where nothing could be measured.
+std::optional<TimeReport> time_report(const plan::Plan& plan,
+                                      const RunOptions& options);
 
 std::vector<StepLock> step_locks(
     pg::Connection& connection, const plan::Plan& plan,

@@ -12,6 +12,8 @@
 #include "savepoint.h"
 #include "script_settings.h"
 #include "search_path.h"
+#include "sequences.h"
+#include "shadow_index.h"
 
 #include <fmt/format.h>
 
@@ -50,36 +52,6 @@ Samples take_samples(pg::Connection& connection, const Plan& plan) {
     samples.push_back(take_sample(connection, source, deadline));
   }
   return samples;
-}
-
-// A sequence that an added column draws from, and that is no clone: what is
-// drawn does not come back when the transaction is rolled back.
-std::optional<std::string> outside_sequence(pg::Connection& connection,
-                                            const TableTarget& target,
-                                            const Table& source) {
-  std::set<std::string, std::less<>> old;
-  for (const catalog::Column& column : source.columns) {
-    const auto renamed = target.renamed.find(column.name);
-    old.insert(renamed == target.renamed.end() ? column.name : renamed->second);
-  }
-  const pg::Result found = connection.exec(
-      R"sql(
-SELECT a.attname, s.oid::pg_catalog.regclass
-FROM pg_catalog.pg_attrdef d
-JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-JOIN pg_catalog.pg_depend p
-  ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
- AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
-JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-WHERE d.adrelid = $1::pg_catalog.regclass AND n.nspname <> $2)sql",
-      {target.shadow.quoted(), target.shadow.schema});
-  for (int row = 0; row < found.rows(); ++row) {
-    if (!old.contains(found.text(row, 0))) {
-      return std::string(found.text(row, 1));
-    }
-  }
-  return std::nullopt;
 }
 
 std::vector<std::string> quoted(const std::vector<std::string>& names) {
@@ -196,12 +168,6 @@ catalog::Facts shape_of(pg::Connection& connection, const QualifiedName& name) {
   return catalog::read_shape(connection, oid.value());
 }
 
-void build(pg::Connection& connection, const ShadowIndex& index) {
-  if (!index.create.empty()) connection.exec(index.create);
-  if (index.constraint) connection.exec(*index.constraint);
-  for (const std::string& then : index.then) connection.exec(then);
-}
-
 // No script may change it; the shadow has it early (hidden.h), and its policies
 // come in the exchange.
 void without_row_security(catalog::Facts& facts) {
@@ -290,7 +256,7 @@ void Oracle::prove() {
   bool draws = false;
   for (std::size_t i = 0; i < plan_->targets.size(); ++i) {
     const auto sequence =
-        outside_sequence(*connection_, plan_->targets[i], plan_->sources[i]);
+        sequence_drawn_from(*connection_, plan_->targets[i], plan_->sources[i]);
     if (!sequence) continue;
     draws = true;
     plan_->warnings.push_back(fmt::format(
@@ -458,8 +424,9 @@ void Oracle::fill_shadow(std::size_t table) {
         target.select.insert_target(),
         target.select.rows(is_one_of(target.select.alias(), samples_[table]))));
     as_script.leave();
-    build(*connection_, target.key_index);
-    for (const ShadowIndex& index : target.indexes) build(*connection_, index);
+    build_index(*connection_, target.key_index);
+    for (const ShadowIndex& index : target.indexes)
+      build_index(*connection_, index);
     for (const std::string& late : target.late_constraints) {
       connection_->exec(late);
     }

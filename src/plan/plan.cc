@@ -14,6 +14,7 @@
 
 #include "foreign_keys.h"
 #include "hidden.h"
+#include "measure.h"
 #include "oracle.h"
 #include "script_settings.h"
 #include "sequences.h"
@@ -300,7 +301,10 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
       make_shadows(connection, script, plan,
                    found.empty() ? look : LookAtShadows{});
       // What cannot start need not be proved.
-      if (found.empty()) try_by_hand(connection, script, plan);
+      if (found.empty()) {
+        try_by_hand(connection, script, plan);
+        measure(connection, script, plan);
+      }
     } catch (const Refused& refused) {
       append(found, refused.refusals());
     } catch (const pg::SqlError& error) {

@@ -36,8 +36,9 @@ std::string SelectList::rows(std::string_view condition,
                      parts_.rows_tail);
 }
 
-std::string SelectList::rows_to_compare(std::string_view condition) const {
-  return fmt::format("{} WHERE {}{}", filled(parts_.compare_head, parts_.from),
+std::string SelectList::rows_to_compare(std::string_view condition,
+                                        std::string_view from) const {
+  return fmt::format("{} WHERE {}{}", filled(parts_.compare_head, from),
                      condition, parts_.compare_tail);
 }
 

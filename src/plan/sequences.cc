@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 namespace pgrecast::plan {
 namespace {
@@ -98,6 +100,34 @@ std::vector<Refusal> borrowed_identities(pg::Connection& connection,
                    "no identity owns"});
   }
   return refusals;
+}
+
+std::optional<std::string> sequence_drawn_from(pg::Connection& connection,
+                                               const TableTarget& target,
+                                               const catalog::Table& source) {
+  std::set<std::string, std::less<>> old;
+  for (const catalog::Column& column : source.columns) {
+    const auto renamed = target.renamed.find(column.name);
+    old.insert(renamed == target.renamed.end() ? column.name : renamed->second);
+  }
+  const pg::Result found = connection.exec(
+      R"sql(
+SELECT a.attname, s.oid::pg_catalog.regclass
+FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+JOIN pg_catalog.pg_depend p
+  ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid
+ AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S'
+JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+WHERE d.adrelid = $1::pg_catalog.regclass AND n.nspname <> $2)sql",
+      {target.shadow.quoted(), target.shadow.schema});
+  for (int row = 0; row < found.rows(); ++row) {
+    if (!old.contains(found.text(row, 0))) {
+      return std::string(found.text(row, 1));
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace pgrecast::plan

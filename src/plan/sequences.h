@@ -5,6 +5,7 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/target.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,5 +26,11 @@ std::vector<std::string> narrow_sequences(pg::Connection& connection,
 std::vector<Refusal> borrowed_identities(pg::Connection& connection,
                                          const catalog::Table& source,
                                          catalog::Oid clone);
+
+// A sequence that an added column draws from, and that is no clone: what is
+// drawn does not come back when a transaction is rolled back.
+std::optional<std::string> sequence_drawn_from(pg::Connection& connection,
+                                               const TableTarget& target,
+                                               const catalog::Table& source);
 
 }  // namespace pgrecast::plan

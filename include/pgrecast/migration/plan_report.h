@@ -110,6 +110,21 @@ struct DiskReport {
   std::optional<std::int64_t> state_dir_free_bytes;
 };
 
+// Estimates, from what the plan tried on a sample of the rows under the load of
+// that moment. Left out: waiting for others, foreign keys, materialized views,
+// and what the application writes meanwhile.
+struct TimeReport {
+  // By one session, of all tables.
+  double copy_s = 0;
+  double index_s = 0;
+  double verify_s = 0;
+  int workers = 0;  // that share them
+  // If they do not hinder each other, and if each waits for the other.
+  double least_s = 0;
+  double most_s = 0;
+  std::int64_t sampled_bytes = 0;
+};
+
 // Everything that a plan says: plain values, printed by cli/plan_text.h and
 // cli/plan_json.h.
 struct PlanReport {
@@ -119,6 +134,7 @@ struct PlanReport {
   std::vector<Hindrance> hindrances;  // the oldest first
   std::vector<OtherSlot> other_slots;
   DiskReport disk;
+  std::optional<TimeReport> time;  // nullopt: plan.notes say why
 };
 
 }  // namespace pgrecast::migration

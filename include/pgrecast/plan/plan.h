@@ -4,6 +4,7 @@
 #include "pgrecast/catalog/settings.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/measured_time.h"
 #include "pgrecast/plan/native.h"
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
@@ -54,9 +55,10 @@ struct Plan {
   // What each statement of the script is about: an index into `sources`, none
   // where it names no table, or one that only the script makes.
   std::vector<std::optional<std::size_t>> subjects;
-  std::vector<std::string> schemas;  // to be made, for shadows and retired
+  std::vector<MeasuredTime> measured;  // as `targets`; empty: notes say why
+  std::vector<std::string> schemas;    // to be made, for shadows and retired
   std::vector<std::string> warnings;
-  std::vector<std::string> notes;  // what the script says without effect
+  std::vector<std::string> notes;  // what has no effect, or was not tried
 };
 
 // Looks at shadows that are complete, with their indexes and without rows, in

@@ -56,7 +56,11 @@ class SelectList {
   // The same rows as the shadow has them, cast to the shadow's types: for
   // comparison. With the source row's ctid in a column named ctid_column(), and
   // in heap_column() the table that it is of, a leaf if it is partitioned.
-  std::string rows_to_compare(std::string_view condition) const;
+  std::string rows_to_compare(std::string_view condition) const {
+    return rows_to_compare(condition, parts_.from);
+  }
+  std::string rows_to_compare(std::string_view condition,
+                              std::string_view from) const;
   const std::string& ctid_column() const { return parts_.ctid_column; }
   const std::string& heap_column() const { return parts_.heap_column; }
 

@@ -435,6 +435,22 @@ TEST_F(PlanReportTest, TellsOfOtherSlotsAndTheDisk) {
   EXPECT_GT(disk.at("state_dir_free_bytes"), 0);
 }
 
+TEST_F(PlanReportTest, TellsHowLongItMayTake) {
+  const json report = json::parse(planned({"--json"}));
+  const json& time = report.at("expected_time");
+  EXPECT_EQ(time.at("workers"), 2);
+  EXPECT_EQ(time.at("sampled_bytes"),
+            report.at("tables").at(0).at("heap_bytes"));
+  EXPECT_GT(time.at("copy_s"), 0);
+  EXPECT_LE(time.at("least_s"), time.at("most_s"));
+  const double all = time.at("copy_s").get<double>() +
+                     time.at("index_s").get<double>() +
+                     time.at("verify_s").get<double>();
+  EXPECT_NEAR(time.at("most_s").get<double>(), all, 0.002);
+
+  EXPECT_THAT(planned(), HasSubstr("\nExpected time, as tried just now on "));
+}
+
 TEST_F(PlanReportTest, RefusalsAreJsonToo) {
   std::ofstream(script_) << "ALTER TABLE orders DROP COLUMN id CASCADE";
   Program program({"plan", "--json", "--dsn", dsn(), script_});
