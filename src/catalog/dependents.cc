@@ -150,6 +150,23 @@ WHERE d.deptype NOT IN ('a', 'i', 'n') AND m.part <> 'toast'
   AND NOT (d.deptype IN ('P', 'S')
            AND EXISTS (SELECT FROM member x WHERE x.classid = d.refclassid
                                               AND x.objid = d.refobjid))
+  -- What a leaf has of the table that it is a part of: it is attached again.
+  AND NOT (d.deptype IN ('P', 'S') AND EXISTS (
+    SELECT FROM pg_catalog.pg_inherits h
+    JOIN pg_catalog.pg_class leaf ON leaf.oid = h.inhrelid
+     AND leaf.relispartition AND leaf.relkind = 'r'
+    WHERE h.inhrelid = $1::pg_catalog.oid AND h.inhparent IN (
+      SELECT x.indrelid FROM pg_catalog.pg_index x
+      WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND x.indexrelid = d.refobjid
+      UNION ALL
+      SELECT x.conrelid FROM pg_catalog.pg_constraint x
+      WHERE d.refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+        AND x.oid = d.refobjid
+      UNION ALL
+      SELECT x.tgrelid FROM pg_catalog.pg_trigger x
+      WHERE d.refclassid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+        AND x.oid = d.refobjid)))
 UNION ALL
 SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
        'depends in an unknown way ("' || d.deptype::pg_catalog.text || '") on '
@@ -221,6 +238,9 @@ FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
 WHERE $1::pg_catalog.oid IN (i.inhrelid, i.inhparent)
   AND NOT (i.inhparent = $1::pg_catalog.oid AND k.relispartition)
+  -- A leaf is plan/leaf.h's affair.
+  AND NOT (i.inhrelid = $1::pg_catalog.oid AND k.relispartition
+           AND k.relkind = 'r')
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0),

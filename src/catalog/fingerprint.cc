@@ -44,7 +44,10 @@ part AS (
 SELECT COALESCE(pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.text,
   (SELECT pg_catalog.string_agg(part.oid || ':' || pg_catalog.pg_relation_filenode(part.oid),
           ' ' ORDER BY part.oid) FROM part WHERE part.relkind = 'r'), 'none'),
- (SELECT 'name: ' || n.nspname || '.' || c.relname
+ (SELECT 'name: ' || n.nspname || '.' || c.relname || COALESCE(
+    (SELECT ', partition of ' || i.inhparent || ' by ' || pg_catalog.hashtext(
+            pg_catalog.regexp_replace(c.relpartbound::pg_catalog.text, ':location -?[0-9]+', '', 'g'))
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), '')
   FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace),
  (SELECT 'columns: ' || pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
          tn.nspname || '.' || t.typname, a.atttypmod, a.attcollation,

@@ -288,7 +288,9 @@ SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relkind,
         WHERE l.relkind <> 'p' AND (l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree))),
        (SELECT pg_catalog.sum(pg_catalog.pg_table_size(l.oid))::pg_catalog.int8
         FROM pg_catalog.pg_class l
-        WHERE l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree))
+        WHERE l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree)),
+       COALESCE((SELECT i.inhparent FROM pg_catalog.pg_inherits i
+                 WHERE i.inhrelid = c.oid AND c.relispartition), 0)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1::pg_catalog.oid)sql",
                                             {oid});
@@ -306,6 +308,7 @@ WHERE c.oid = $1::pg_catalog.oid)sql",
   table.is_partition = result.boolean(0, 6);
   table.rows_estimate = static_cast<double>(result.number<std::int64_t>(0, 7));
   table.bytes = result.is_null(0, 8) ? 0 : result.number<std::int64_t>(0, 8);
+  table.parent = result.number<Oid>(0, 9);
   table.columns = read_columns(connection, oid);
   read_key(connection, table);
   return table;

@@ -56,7 +56,8 @@ SELECT s.statement FROM (
                WHEN 'A' THEN 'ENABLE ALWAYS' END, t.tgname) END),
     (3, pg_catalog.format('COMMENT ON TRIGGER %I ON %s IS %L', t.tgname, $2,
           pg_catalog.obj_description(t.oid, 'pg_trigger')))) AS s(place, statement)
-  WHERE t.tgrelid = $1::pg_catalog.oid AND NOT t.tgisinternal
+  -- Those of a leaf that are the whole table's come with being attached.
+  WHERE t.tgrelid = $1::pg_catalog.oid AND NOT t.tgisinternal AND t.tgparentid = 0
     AND (s.place <> 3
          OR pg_catalog.obj_description(t.oid, 'pg_trigger') IS NOT NULL)
   UNION ALL
@@ -240,6 +241,7 @@ class Reader {
     for (const ExchangeTable& table : tables_) publications(table);
     carry_views(connection_, tables_, options_.twins, carried_);
     carry_readers(connection_, tables_, carried_);
+    carry_leaves(connection_, tables_, carried_);
     return std::move(carried_);
   }
 

@@ -4,6 +4,7 @@
 #include "pgrecast/exchange/exchange.h"
 #include "pgrecast/pg/connection.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,9 @@ struct Carried {
   // reads through a view locks the view first.
   std::vector<std::string> lock_views;
   std::vector<catalog::QualifiedName> locked_views;  // the same, by name
-  // The tables at the other end of foreign keys, and those whose policies or
-  // rules mention one of ours; quoted.
+  // The tables at the other end of foreign keys, those whose policies or rules
+  // mention one of ours, and those above leaves, with their default partitions;
+  // as LOCK TABLE takes them.
   std::vector<std::string> other_tables;
   std::vector<catalog::Oid> other_oids;
   // Under the tables' locks, before anything else: takes the sequences' locks,
@@ -33,6 +35,13 @@ struct Carried {
   // Before the tables change their schemas, and after.
   std::vector<std::string> before;
   std::vector<std::string> after;
+  // Between those two: of leaf partitions, the old ones, and the new ones once
+  // they have the names.
+  std::vector<std::string> detach;
+  std::vector<std::string> attach;
+  // The tables that they are parts of, which are among the other tables: locked
+  // first, as whoever reads or writes through one locks it before its leaves.
+  std::set<catalog::Oid> wholes;
   // Identity sequences that hand over to others: grants go along, too.
   struct Identity {
     catalog::Oid from = 0;
@@ -79,6 +88,8 @@ void carry_views(pg::Connection& connection,
                  const std::vector<plan::Twin>& twins, Carried& carried);
 void carry_readers(pg::Connection& connection,
                    const std::vector<ExchangeTable>& tables, Carried& carried);
+void carry_leaves(pg::Connection& connection,
+                  const std::vector<ExchangeTable>& tables, Carried& carried);
 
 // The same tables, as the catalog layer asks for them.
 std::vector<catalog::Reshaped> reshaped(

@@ -10,6 +10,7 @@
 #include "pgrecast/exchange/printed.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/leaf.h"
 #include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
@@ -331,6 +332,7 @@ class Proof {
       expected_.erase("index " + target_.key_index.name);
       expected_.erase("comment on index " + target_.key_index.name);
     }
+    expected_.erase(fmt::format("constraint {}", plan::kBoundCheck));
     if (table_.planned || unchanged()) return;
     expect_late();
   }
@@ -710,6 +712,8 @@ void Exchange::require_carried() {
     source.name = table.target->source;
     auto refusals = catalog::uncarried_dependents(connection_, source,
                                                   options_.own_publication);
+    std::ranges::move(plan::unfit_leaf(connection_, source),
+                      std::back_inserter(refusals));
     if (table.target->partitioned()) {
       std::ranges::move(
           plan::unfit_for_partitions(connection_, source, table.shadow_oid),
@@ -787,7 +791,9 @@ bool Exchange::lock_all() {
   for (std::size_t i = 0; i < carried_.other_oids.size(); ++i) {
     relations.emplace_back(carried_.other_oids[i], carried_.other_tables[i]);
   }
-  std::ranges::sort(relations);
+  std::ranges::sort(relations, {}, [&](const auto& relation) {
+    return std::pair(!carried_.wholes.contains(relation.first), relation.first);
+  });
   std::vector<std::string> names;
   names.reserve(relations.size());
   for (const auto& relation : relations) names.push_back(relation.second);
@@ -945,6 +951,7 @@ std::vector<std::string> Exchange::statements() const {
     add(target.late_constraints);
   }
   add(carried_.before);
+  add(carried_.detach);
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const plan::TableTarget& target = *tables_[i].target;
     all.push_back(fmt::format("ALTER TABLE {} SET SCHEMA {}",
@@ -955,6 +962,7 @@ std::vector<std::string> Exchange::statements() const {
                               pg::quote_identifier(target.source.schema)));
     add(move_partitions(target, before_[i].source_parts));
   }
+  add(carried_.attach);
   // Before the grants are reset: a foreign key may need the owner's own.
   add(carried_.after);
   add(grants_);

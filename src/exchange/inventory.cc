@@ -1,6 +1,7 @@
 #include "pgrecast/exchange/inventory.h"
 
 #include "pgrecast/catalog/shape.h"
+#include "pgrecast/plan/leaf.h"
 
 #include "inventory_query.h"
 
@@ -179,7 +180,8 @@ std::string inventory_query(int server_version) {
   const char* filter = "pg_catalog.pg_get_expr(r.prqual, r.prrelid)";
   return std::string(catalog::shape_query()) + kRights +
          fmt::format(fmt::runtime(kDependents), filters ? columns : "''",
-                     filters ? filter : "''");
+                     filters ? filter : "''") +
+         "UNION ALL" + plan::leaf_facts_query();
 }
 
 Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
@@ -192,13 +194,13 @@ Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
 }
 
 bool handed_over(const std::string& fact) {
-  constexpr std::array<std::string_view, 16> kHandedOver = {
-      "owner",         "grant ",          "owned sequence ",
-      "trigger ",      "identity grant ", "identity comment ",
-      "rule ",         "policy ",         "row security",
-      "statistics ",   "publication ",    "view ",
-      "foreign key",   "referenced by ",  "used by ",
-      "security label"};
+  constexpr std::array<std::string_view, 17> kHandedOver = {
+      "owner",          "grant ",          "owned sequence ",
+      "trigger ",       "identity grant ", "identity comment ",
+      "rule ",          "policy ",         "row security",
+      "statistics ",    "publication ",    "view ",
+      "foreign key",    "referenced by ",  "used by ",
+      "security label", "partition "};
   return std::ranges::any_of(kHandedOver, [&](std::string_view prefix) {
     return fact.starts_with(prefix);
   });

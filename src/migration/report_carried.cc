@@ -32,7 +32,7 @@ constexpr std::string_view kAgain = "made again in the exchange";
 
 // In the order in which they are shown. docs/reference/carried.md says more of
 // each; what is not on that list the plan refuses.
-constexpr std::array<Kind, 15> kKinds = {{
+constexpr std::array<Kind, 16> kKinds = {{
     {"index ", "indexes", kAlready},
     {"constraint ", "constraints", kAlready},
     {"foreign key ", "foreign keys of it", kValidated},
@@ -50,6 +50,8 @@ constexpr std::array<Kind, 15> kKinds = {{
     {"grant ", "grants", "read again, and given, in the exchange"},
     {"comment on ", "comments", kAlready},
     {"security label", "security labels", "set again in the exchange"},
+    {"partition of ", "partition of",
+     "the old one detached, the new one attached, in the exchange"},
 }};
 
 // What the script drops, or what goes with a column, does not come along.

@@ -4,6 +4,7 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
+#include "pgrecast/plan/leaf.h"
 
 #include "hand_effects.h"
 #include "script_settings.h"
@@ -124,10 +125,13 @@ void Hand::refind(std::size_t table) {
 }
 
 void Hand::make_clone(std::size_t table) {
-  create_clone(*connection_, *(*tables_)[table].source,
-               (*tables_)[table].clone);
+  const HandTable& hand = (*tables_)[table];
+  create_clone(*connection_, *hand.source, hand.clone);
+  if (hand.whole) {
+    attach_to_copy(*connection_, *hand.source, hand.clone, *hand.whole);
+  }
   refind(table);
-  fill(*connection_, (*tables_)[table], states_[table].oid);
+  fill(*connection_, hand, states_[table].oid);
 }
 
 // As by hand: the script's search_path finds the source.

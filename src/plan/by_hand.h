@@ -10,6 +10,7 @@
 
 #include "sample.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct HandTable {
   const catalog::Table* source = nullptr;
   catalog::QualifiedName clone;
   std::vector<RowPlace> rows;  // of the source
+  // Where the source is a leaf: a copy of the table that it is a part of, to
+  // which the clone is attached. In a schema that exists.
+  std::optional<catalog::QualifiedName> whole = std::nullopt;
 };
 
 // The server refused a statement of the script. The transaction is aborted.

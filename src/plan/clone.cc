@@ -277,7 +277,10 @@ FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)sql",
   return clauses;
 }
 
-void create_clone(pg::Connection& connection, const catalog::Table& source,
+namespace {
+
+// Columns, and what is theirs.
+void make_columns(pg::Connection& connection, const catalog::Table& source,
                   const QualifiedName& shadow) {
   connection.exec(fmt::format(
       "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING GENERATED "
@@ -292,16 +295,37 @@ void create_clone(pg::Connection& connection, const catalog::Table& source,
   exec_each(connection, kChecks, both);
   exec_each(connection, kLooseNotNulls, both);
   exec_each(connection, kColumnOptions, both);
-  if (source.partitioned()) clone_partitions(connection, source, shadow);
+}
+
+// Indexes and the rest: where it is partitioned, partitions get theirs.
+void finish_clone(pg::Connection& connection, const catalog::Table& source,
+                  const QualifiedName& shadow) {
   for (const ShadowIndex& index :
        read_index_statements(connection, source.oid, shadow)) {
     if (!index.create.empty()) connection.exec(index.create);
     if (index.constraint) connection.exec(*index.constraint);
     for (const std::string& statement : index.then) connection.exec(statement);
   }
+  const std::vector<pg::Param> both = {source.oid, shadow.quoted()};
   exec_each(connection, kComments, both);
   exec_each(connection, kReplicaIdentity, both);
   own_table(connection, source.owner, shadow);
+}
+
+}  // namespace
+
+void create_clone(pg::Connection& connection, const catalog::Table& source,
+                  const QualifiedName& shadow) {
+  make_columns(connection, source, shadow);
+  if (source.partitioned()) clone_partitions(connection, source, shadow);
+  finish_clone(connection, source, shadow);
+}
+
+void create_clone_without_partitions(pg::Connection& connection,
+                                     const catalog::Table& source,
+                                     const QualifiedName& clone) {
+  make_columns(connection, source, clone);
+  finish_clone(connection, source, clone);
 }
 
 void own_table(pg::Connection& connection, const std::string& owner,

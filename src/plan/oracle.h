@@ -21,4 +21,11 @@ namespace pgrecast::plan {
 void prove_folding(pg::Connection& connection, const script::Script& script,
                    Plan& plan);
 
+// Runs the script by hand on clones without rows, those of leaves attached to a
+// copy of the table above, so that the server itself says what cannot be
+// changed on a partition alone. Nothing, where no source is a leaf. Throws
+// Refused.
+void try_on_empty_leaves(pg::Connection& connection,
+                         const script::Script& script, const Plan& plan);
+
 }  // namespace pgrecast::plan

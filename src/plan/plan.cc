@@ -7,6 +7,7 @@
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/fold.h"
+#include "pgrecast/plan/leaf.h"
 #include "pgrecast/plan/partitions.h"
 #include "pgrecast/plan/preconditions.h"
 #include "pgrecast/plan/try_readers.h"
@@ -101,6 +102,46 @@ std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
   return placed;
 }
 
+// What can be said of a whole table, and not of one that is a part of another.
+std::vector<Refusal> unfit_for_leaves(pg::Connection& connection,
+                                      const script::Script& script,
+                                      const Plan& plan) {
+  std::vector<Refusal> refusals;
+  for (std::size_t i = 0; i < plan.subjects.size(); ++i) {
+    const script::Statement& statement = script.statements()[i];
+    if (!plan.subjects[i]) continue;
+    const Table& source = plan.sources[*plan.subjects[i]];
+    if (!source.is_leaf() ||
+        !std::holds_alternative<script::CreateTable>(statement.body)) {
+      continue;
+    }
+    refusals.push_back(
+        {script.error_at(statement.span.begin,
+                         fmt::format("{} is a partition, whose shape is that "
+                                     "of the table that it is a part of",
+                                     source.name.display()),
+                         ""),
+         "change with ALTER TABLE what is its own"});
+  }
+  for (const Table& source : plan.sources) {
+    if (!source.is_leaf()) continue;
+    const pg::Result above = connection.exec(
+        "SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors("
+        "$1::pg_catalog.oid) WHERE relid <> $1::pg_catalog.oid",
+        {source.oid});
+    for (int row = 0; row < above.rows(); ++row) {
+      const auto whole = std::ranges::find(
+          plan.sources, above.number<catalog::Oid>(row, 0), &Table::oid);
+      if (whole == plan.sources.end()) continue;
+      refusals.push_back(
+          {fmt::format("the script names {}, and its partition {}",
+                       whole->name.display(), source.name.display()),
+           "migrate them one after the other"});
+    }
+  }
+  return refusals;
+}
+
 // A table of whose shadow there is any hope: where there is none, the fold
 // would only repeat the reason in other words.
 bool may_be_cloned(const Table& source) {
@@ -193,6 +234,10 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
     strip_indexes(connection, table.shape.target, table.shadow);
     hide_rows(connection, table.shape.source, table.shadow);
   }
+  for (const FoldTable& table : tables) {
+    if (!table.source.is_leaf()) continue;
+    add_bound(connection, table.source.oid, table.shadow);
+  }
   if (!refusals.empty()) throw Refused(std::move(refusals));
 }
 
@@ -281,6 +326,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
   if (plan.sources.empty() && found.size() == before) {
     found.push_back({"the script names no table", "add a statement"});
   }
+  append(found, unfit_for_leaves(connection, script, plan));
   const bool all_there = found.size() == before &&
                          std::ranges::all_of(plan.sources, may_be_cloned);
   for (const Table& source : plan.sources) {
@@ -298,6 +344,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
                          " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
                      .text(0, 0);
       plan.now += "+00";
+      if (found.empty()) try_on_empty_leaves(connection, script, plan);
       make_shadows(connection, script, plan,
                    found.empty() ? look : LookAtShadows{});
       // What cannot start need not be proved.

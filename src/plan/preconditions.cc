@@ -2,6 +2,7 @@
 
 #include "pgrecast/catalog/dependents.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/leaf.h"
 
 #include <fmt/format.h>
 
@@ -102,7 +103,7 @@ void check_kind(const Table& table, std::vector<Refusal>& refusals) {
                     "itself"
                   : "use ALTER TABLE by itself: no other session sees it"});
   }
-  if (table.is_partition) {
+  if (table.is_partition && table.partitioned()) {
     refusals.push_back(
         {fmt::format("{} is a partition", name),
          "name the table that it is a part of, or detach it first"});
@@ -169,7 +170,10 @@ void check_no_other_migration(pg::Connection& connection, const Table& table,
   const pg::Result published = connection.exec(
       "SELECT p.pubname FROM pg_catalog.pg_publication p"
       " JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid"
-      " WHERE pr.prrelid = $1::pg_catalog.oid AND p.pubname <> $2"
+      " WHERE (pr.prrelid = $1::pg_catalog.oid OR pr.prrelid IN ("
+      "   SELECT a.relid FROM pg_catalog.pg_partition_ancestors("
+      "     $1::pg_catalog.oid) AS a))"
+      "  AND p.pubname <> $2"
       "  AND p.pubname LIKE 'pgrecast\\_%'",
       {table.oid, names.publication});
   for (int row = 0; row < published.rows(); ++row) {
@@ -313,6 +317,7 @@ std::vector<Refusal> table_refusals(pg::Connection& connection,
   check_no_other_migration(connection, table, names, refusals);
   append(refusals,
          catalog::uncarried_dependents(connection, table, names.publication));
+  append(refusals, unfit_leaf(connection, table));
   return refusals;
 }
 

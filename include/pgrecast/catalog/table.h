@@ -87,6 +87,7 @@ struct Table {
   char persistence = 'p';  // pg_class.relpersistence
   char replica_identity = 'd';
   bool is_partition = false;
+  Oid parent = 0;            // of which it is a partition
   double rows_estimate = 0;  // pg_class.reltuples, 0 where unknown
   std::int64_t bytes = 0;    // heap and TOAST, without indexes; of all leaves
   std::vector<Column> columns;
@@ -95,6 +96,8 @@ struct Table {
 
   const Column* column(std::string_view column_name) const;
   bool partitioned() const { return kind == 'p'; }
+  // A partition that holds rows.
+  bool is_leaf() const { return is_partition && !partitioned(); }
   // The table with all its rows, for FROM and LOCK TABLE: ONLY "s"."t", or the
   // partitioned one.
   std::string whole() const;

@@ -19,6 +19,11 @@ namespace pgrecast::plan {
 void create_clone(pg::Connection& connection, const catalog::Table& source,
                   const catalog::QualifiedName& shadow);
 
+// The same of a partitioned table, without its partitions.
+void create_clone_without_partitions(pg::Connection& connection,
+                                     const catalog::Table& source,
+                                     const catalog::QualifiedName& clone);
+
 // What CREATE TABLE and CREATE MATERIALIZED VIEW say of how rows are stored, as
 // `source` has it: " USING .. WITH (..) TABLESPACE ..", or nothing.
 std::string storage_clauses(pg::Connection& connection, catalog::Oid source);

@@ -99,11 +99,6 @@ INSTANTIATE_TEST_SUITE_P(
         Uncarried{"InheritanceParent",
                   "CREATE TABLE parent (v int); ALTER TABLE t INHERIT parent",
                   "table public.t inherits from table public.parent"},
-        Uncarried{"Partition",
-                  "CREATE TABLE root (id int NOT NULL, v int, w text) "
-                  "PARTITION BY LIST (v); ALTER TABLE root ATTACH PARTITION t "
-                  "FOR VALUES IN (1)",
-                  "table public.t is a partition of table public.root"},
         Uncarried{"PublicationForAllTables",
                   "CREATE PUBLICATION everything FOR ALL TABLES",
                   "publication everything is FOR ALL TABLES"},
