@@ -3,7 +3,9 @@
 #include "pgrecast/exchange/planned_locks.h"
 
 #include "exchange_fixture.h"
+#include "support/eventually.h"
 
+#include <future>
 #include <set>
 
 namespace pgrecast::exchange {
@@ -117,6 +119,42 @@ TEST_F(PlannedLocksTest, TakeNoneThemselvesThatHinder) {
                               "'AccessShareLock'",
                               connection_.backend_pid())),
             "0");
+}
+
+// Whoever writes through the table above locks it before the leaf: were ours
+// the other way around, both would wait for each other. The leaf is the older
+// of the two, so that the order of OIDs would be wrong.
+TEST_F(ExchangeFixture, TheTableAboveALeafIsLockedBeforeIt) {
+  admin_.exec(
+      "CREATE TABLE public.t (id int PRIMARY KEY);"
+      "CREATE TABLE public.whole (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+      "ALTER TABLE public.whole ATTACH PARTITION public.t FOR VALUES FROM (0) "
+      "TO (100)");
+  make_shadow("t");
+  admin_.exec("ALTER TABLE m.t ADD CONSTRAINT pgrecast_bound CHECK (" +
+              value("SELECT pg_get_partition_constraintdef('t'::regclass)") +
+              ")");
+  const ExchangeTable t = table("t");
+  const PlannedLocks planned =
+      planned_locks(connection_, {t}, options_.own_publication);
+  EXPECT_EQ(names(planned.others), Locked{"public.whole"});
+  options_.lock_timeout = milliseconds(500);
+  test::Session writer = session();
+  writer.exec("BEGIN");
+  writer.exec("LOCK TABLE ONLY public.whole IN ROW EXCLUSIVE MODE");
+  const int pid = connection_.backend_pid();
+  auto held_up = std::async(std::launch::async, [&] { return attempt({t}); });
+  ASSERT_TRUE(test::eventually([&] { return waits(pid); }));
+
+  writer.exec("SET LOCAL lock_timeout = '50ms'");
+  EXPECT_EQ(writer.try_exec("INSERT INTO public.whole VALUES (1)"),
+            test::kSuccess);
+
+  writer.exec("ROLLBACK");
+  if (held_up.get().outcome != Attempt::Outcome::kExchanged) exchange({t});
+  EXPECT_EQ(value("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent "
+                  "= 'whole'::regclass"),
+            "t");
 }
 
 }  // namespace
