@@ -232,11 +232,11 @@ std::string Fingerprint::shape_difference(const Fingerprint& now) const {
 bool Fingerprint::endangers_writers(const Fingerprint& now) const {
   for (std::size_t i = 0; i < shape.size() && i < now.shape.size(); ++i) {
     const std::string& part = shape[i];
-    if (!part.starts_with("replica identity: ") &&
-        !part.starts_with("publication: ")) {
-      continue;
-    }
-    if (part != now.shape[i]) return true;
+    // Before we published it, that we do is no change of somebody's.
+    const bool matters = part.starts_with("replica identity: ") ||
+                         (part.starts_with("publication: ") &&
+                          part != "publication: not published");
+    if (matters && part != now.shape[i]) return true;
   }
   return false;
 }

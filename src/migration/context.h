@@ -98,7 +98,8 @@ struct Context {
 catalog::Oid database_oid(pg::Connection& connection);
 
 // prepare.cc
-// Makes shadows, publication, slot and buffer; starts nothing.
+// Makes shadows and publication, and loads the tables; starts nothing. Throws
+// SourceChanged where a source is not what was planned any more.
 void prepare(Context& context, const script::Script& script,
              const plan::Plan& plan);
 // Reads the tables' rows back, and their present shape.
@@ -114,7 +115,8 @@ void make_slot(Context& context);
 // since transactions from before it may not have been waited for.
 void record_identity(Context& context);
 // X0: until every transaction is over that was running when the slot was made;
-// then the sources' sizes.
+// then the sources' sizes. Throws SourceChanged where a source's shape is not
+// that of the shadow any more.
 void find_start(Context& context);
 
 // What became of the sources while nobody looked: throws SourceChanged when the

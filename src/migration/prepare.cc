@@ -86,26 +86,6 @@ void tell_waiting(Context& context, const std::string& what) {
   if (!what.empty()) log::info("migration", "waiting", "for='{}'", what);
 }
 
-void create_all_shadows(Context& context, const script::Script& script,
-                        const plan::Plan& planned) {
-  pg::Connection& connection = *context.control;
-  plan::Plan plan = planned;
-  pg::Transaction transaction(connection);
-  plan::build_shadows(connection, script, plan);
-  context.record.schemas = plan.schemas;
-  const std::uint64_t epoch = insert_migration(connection, context.record);
-  for (std::size_t i = 0; i < plan.targets.size(); ++i) {
-    const auto& target = plan.targets[i];
-    const auto shadow = catalog::find_relation(connection, target.shadow.schema,
-                                               target.shadow.name);
-    insert_table(connection, context.record.name, target, plan.sources[i].oid,
-                 shadow.value());
-  }
-  add_event(connection, context.record.name, "phase", "preparing");
-  transaction.commit();
-  context.epoch = epoch;
-}
-
 constexpr std::string_view kPublicationPart = "publication: ";
 constexpr std::string_view kLinksPart = "partition links: ";
 
@@ -116,6 +96,51 @@ catalog::Fingerprint unpublished(catalog::Fingerprint fingerprint) {
     return part.starts_with(kPublicationPart) || part.starts_with(kLinksPart);
   });
   return fingerprint;
+}
+
+void refuse_changed(const Context& context, const plan::TableTarget& target,
+                    const catalog::Fingerprint& before,
+                    const catalog::Fingerprint& now) {
+  const auto difference =
+      unpublished(before).shape_difference(unpublished(now));
+  if (difference.empty()) return;
+  const std::string name = target.source.display();
+  if (context.record.phase == Phase::kPreparing) {
+    throw SourceChanged(
+        fmt::format("{} was changed by somebody since it was planned: {}", name,
+                    difference),
+        "run the same command again: it plans anew");
+  }
+  throw SourceChanged(
+      fmt::format("{} was changed by somebody while it was being migrated: {}",
+                  name, difference));
+}
+
+// Between the plan and its confirmation may lie minutes. What somebody changes
+// from here on, the fingerprints of the plan tell later.
+void create_all_shadows(Context& context, const script::Script& script,
+                        const plan::Plan& planned) {
+  pg::Connection& connection = *context.control;
+  plan::Plan plan = planned;
+  pg::Transaction transaction(connection);
+  for (std::size_t i = 0; i < plan.targets.size(); ++i) {
+    refuse_changed(context, plan.targets[i], plan.fingerprints[i],
+                   catalog::read_fingerprint(connection, plan.sources[i].oid,
+                                             context.record.publication));
+  }
+  plan::build_shadows(connection, script, plan);
+  context.record.schemas = plan.schemas;
+  const std::uint64_t epoch = insert_migration(connection, context.record);
+  for (std::size_t i = 0; i < plan.targets.size(); ++i) {
+    const auto& target = plan.targets[i];
+    const auto shadow = catalog::find_relation(connection, target.shadow.schema,
+                                               target.shadow.name);
+    insert_table(connection, context.record.name, target, plan.sources[i].oid,
+                 shadow.value(), plan.fingerprints[i]);
+  }
+  add_event(connection, context.record.name, "phase", "preparing");
+  transaction.commit();
+  context.epoch = epoch;
 }
 
 // How large a source is now, which is locked.
@@ -140,16 +165,21 @@ bool look_at_sources(Context& context) {
   for (const plan::MigratedTable& table : context.tables) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         *context.control, table.source.oid, context.record.publication);
-    if (const auto difference =
-            unpublished(table.fingerprint).shape_difference(unpublished(now));
-        !difference.empty()) {
-      throw SourceChanged(fmt::format(
-          "{} was changed by somebody while it was being migrated: {}",
-          table.target.source.display(), difference));
-    }
+    refuse_changed(context, table.target, table.fingerprint, now);
     published = published && table.fingerprint.shape == now.shape;
   }
   return published;
+}
+
+// The publication as it was just made belongs to the fingerprints from now on.
+void know_publication(Context& context) {
+  for (plan::MigratedTable& table : context.tables) {
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        *context.control, table.source.oid, context.record.publication);
+    refuse_changed(context, table.target, table.fingerprint, now);
+    table.fingerprint = now;
+  }
+  context.make_guard();
 }
 
 }  // namespace
@@ -166,11 +196,14 @@ void prepare(Context& context, const script::Script& script,
         fmt::format("there is a replication slot {} already", plan.names.slot),
         "drop it if it was left behind (pgrecast abort)");
   }
+  PGRECAST_SYNC_POINT("prepare:planned");
   create_all_shadows(context, script, plan);
   PGRECAST_SYNC_POINT("prepare:shadows");
   capture::create_publication(*context.control, context.record.publication,
                               plan.sources);
   PGRECAST_SYNC_POINT("prepare:publication");
+  load_tables(context);
+  know_publication(context);
 }
 
 void load_tables(Context& context) {
@@ -195,11 +228,7 @@ void load_tables(Context& context) {
     table.target = std::move(record.target);
     table.shadow_oid = record.shadow_oid;
     table.leaves = std::move(record.leaves);
-    table.fingerprint =
-        record.fingerprint
-            ? *record.fingerprint
-            : catalog::read_fingerprint(*context.control, record.source_oid,
-                                        context.record.publication);
+    table.fingerprint = std::move(record.fingerprint);
     context.tables.push_back(std::move(table));
   }
   context.make_guard();
@@ -230,11 +259,7 @@ void publish_again(Context& context) {
     sources.push_back(table.source);
   }
   capture::create_publication(connection, context.record.publication, sources);
-  for (plan::MigratedTable& table : context.tables) {
-    table.fingerprint = catalog::read_fingerprint(connection, table.source.oid,
-                                                  context.record.publication);
-  }
-  context.make_guard();
+  know_publication(context);
 }
 
 void make_slot(Context& context) {
@@ -358,8 +383,12 @@ void find_start(Context& context) {
     owner.prove_ownership(connection);
     connection.exec(fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE",
                                 table.source.whole()));
-    table.fingerprint = catalog::read_fingerprint(connection, table.source.oid,
-                                                  context.record.publication);
+    const catalog::Fingerprint now = catalog::read_fingerprint(
+        connection, table.source.oid, context.record.publication);
+    // The copy and the stream know the table as it was when the shadow was
+    // made.
+    refuse_changed(context, table.target, table.fingerprint, now);
+    table.fingerprint = now;
     // A partition that came since the shadow was made, say.
     if (const auto changed = plan::changed_partitions(connection, table.target,
                                                       table.source.oid);

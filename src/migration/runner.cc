@@ -169,7 +169,10 @@ class Runner::Impl {
       throw ChangesLost(error.what());
     } catch (const SourceChanged& error) {
       // Whoever noticed it: before we end, the application can go on.
-      if (!writers_protected()) throw;
+      // What is only being prepared is begun anew anyway.
+      if (!writers_protected() || context_.record.phase == Phase::kPreparing) {
+        throw;
+      }
       throw SourceChanged(
           error.what(),
           "its publication was dropped, so that the application's updates go "
@@ -249,7 +252,6 @@ void Runner::Impl::begin(const script::Script& script) {
   context_.record.script_file = context_.options.script_file;
   log::info("migration", "phase changed", "phase=preparing");
   prepare(context_, script, plan);
-  load_tables(context_);
   start_keeper();
   make_slot(context_);
   start_stream();

@@ -46,7 +46,7 @@ CREATE TABLE pgrecast.tables (
   target text NOT NULL,
   blocks bigint NOT NULL DEFAULT 0,
   leaves jsonb NOT NULL DEFAULT '[]',
-  fingerprint text,
+  fingerprint text NOT NULL,
   PRIMARY KEY (migration, ordinal));
 CREATE TABLE pgrecast.twins (
   migration text NOT NULL,
@@ -241,11 +241,13 @@ std::uint64_t insert_migration(pg::Connection& connection,
 
 void insert_table(pg::Connection& connection, const std::string& name,
                   const plan::TableTarget& target, catalog::Oid source_oid,
-                  catalog::Oid shadow_oid) {
+                  catalog::Oid shadow_oid,
+                  const catalog::Fingerprint& fingerprint) {
   connection.exec(
       "INSERT INTO pgrecast.tables (migration, ordinal, source_oid, shadow_oid,"
-      " target) VALUES ($1, $2, $3, $4, $5)",
-      {name, target.ordinal, source_oid, shadow_oid, target.to_json()});
+      " target, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)",
+      {name, target.ordinal, source_oid, shadow_oid, target.to_json(),
+       fingerprint.to_json()});
 }
 
 void delete_migration(pg::Connection& connection, const std::string& name) {
@@ -375,10 +377,8 @@ std::vector<TableRecord> read_tables(pg::Connection& connection,
     table.source_oid = result.number<catalog::Oid>(row, 1);
     table.shadow_oid = result.number<catalog::Oid>(row, 2);
     table.blocks = result.number<std::int64_t>(row, 3);
-    if (!result.is_null(row, 4)) {
-      table.fingerprint =
-          catalog::Fingerprint::from_json(std::string(result.text(row, 4)));
-    }
+    table.fingerprint =
+        catalog::Fingerprint::from_json(std::string(result.text(row, 4)));
     table.leaves = leaves_from(result.text(row, 5));
     tables.push_back(std::move(table));
   }

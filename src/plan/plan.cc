@@ -58,7 +58,8 @@ void append(std::vector<Refusal>& to, std::vector<Refusal> from) {
 void read_sources(pg::Connection& connection, const script::Script& script,
                   Plan& plan, std::vector<Refusal>& refusals) {
   std::vector<Table>& sources = plan.sources;
-  pg::Transaction lookup(connection);
+  pg::Transaction lookup(connection,
+                         pg::Transaction::Isolation::kRepeatableRead);
   ScriptSettings now(connection, script, plan.settings_at_start);
   for (const script::Statement& statement : script.statements()) {
     try {
@@ -81,6 +82,8 @@ void read_sources(pg::Connection& connection, const script::Script& script,
     plan.subjects.back() = static_cast<std::size_t>(known - sources.begin());
     if (known == sources.end()) {
       sources.push_back(catalog::read_table(connection, *oid));
+      plan.fingerprints.push_back(
+          catalog::read_fingerprint(connection, *oid, plan.names.publication));
     }
   }
   lookup.rollback();

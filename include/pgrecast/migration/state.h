@@ -19,7 +19,7 @@ namespace pgrecast::migration {
 
 // One more whenever a table of the schema changes its meaning. A newer binary
 // reads an older version or refuses; it never guesses.
-inline constexpr int kStateFormatVersion = 2;
+inline constexpr int kStateFormatVersion = 3;
 
 struct MigrationRecord {
   std::string name;
@@ -78,7 +78,8 @@ std::uint64_t insert_migration(pg::Connection& connection,
                                const MigrationRecord& record);
 void insert_table(pg::Connection& connection, const std::string& name,
                   const plan::TableTarget& target, catalog::Oid source_oid,
-                  catalog::Oid shadow_oid);
+                  catalog::Oid shadow_oid,
+                  const catalog::Fingerprint& fingerprint);
 
 // Removes the migration's rows, and the schema with the last of them. In a
 // transaction of its own.
@@ -123,7 +124,7 @@ struct TableRecord {
   catalog::Oid shadow_oid = 0;
   std::int64_t blocks = 0;
   std::vector<catalog::Heap> leaves;  // of a partitioned source
-  std::optional<catalog::Fingerprint> fingerprint;
+  catalog::Fingerprint fingerprint;
 };
 std::vector<TableRecord> read_tables(pg::Connection& connection,
                                      const std::string& name);

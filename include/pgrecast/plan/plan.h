@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/catalog/fingerprint.h"
 #include "pgrecast/catalog/settings.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
@@ -49,6 +50,8 @@ struct Plan {
   std::string now;  // see FoldRules
   std::vector<std::string> assume_immutable;
   std::vector<catalog::Table> sources;  // one a target, in the same order
+  // Of the sources, by the snapshot that read them.
+  std::vector<catalog::Fingerprint> fingerprints;
   std::vector<TableTarget> targets;
   // What the script would do by hand; none where it was not tried.
   std::vector<NativeStep> native;

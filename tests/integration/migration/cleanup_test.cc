@@ -36,7 +36,7 @@ class CleanupTest : public test::TestDatabase {
     pg::Transaction transaction(connection_);
     insert_migration(connection_, record_);
     plan::TableTarget target;
-    insert_table(connection_, "x", target, oid(kRetired), oid(kShadows));
+    insert_table(connection_, "x", target, oid(kRetired), oid(kShadows), {});
     transaction.commit();
   }
 

@@ -1,6 +1,10 @@
 #include "scenarios/rules/story.h"
 #include "support/sync_standby.h"
 
+#include <gmock/gmock.h>
+
+#include <csignal>
+
 namespace pgrecast::test {
 namespace {
 
@@ -71,6 +75,76 @@ class Start : public TestDatabase {
         owner, "SELECT id, v::bigint FROM " + Migration::retired(), "TABLE t");
   }
 };
+
+// Somebody alters the table when it is planned, and nothing watches it yet: the
+// migration became ready without the new column.
+class AlteredWhilePrepared : public TestDatabase,
+                             public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    owner_.exec("CREATE TABLE t (id int PRIMARY KEY, v int)");
+    owner_.exec("INSERT INTO t SELECT i, i FROM generate_series(1, 100) i");
+  }
+
+  std::string left_behind() {
+    return owner_.query_value(
+        "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
+        "'pgrecast%') + (SELECT count(*) FROM pg_publication)");
+  }
+
+  Session owner_ = session();
+};
+
+TEST_P(AlteredWhilePrepared, IsNoticedAndPlannedAnew) {
+  Migration migration(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  {
+    Program run =
+        migration.run({}, "", std::string("PGRECAST_FREEZE_AT=") + GetParam());
+    run.wait_until_frozen();
+    owner_.exec("ALTER TABLE t ADD COLUMN note text DEFAULT 'kept'");
+    run.signal(SIGCONT);
+
+    EXPECT_EQ(run.wait(), 3) << run.output();
+    EXPECT_THAT(
+        run.output(),
+        testing::AllOf(
+            testing::HasSubstr("t was changed by somebody since it was "
+                               "planned: columns: "),
+            testing::HasSubstr("note"), testing::HasSubstr("it plans anew")));
+  }
+  owner_.exec("INSERT INTO t VALUES (101, 101, 'new')");
+
+  Program again = migration.run({});
+
+  EXPECT_EQ(again.wait(), 0) << again.output();
+  EXPECT_EQ(
+      differing_rows(owner_,
+                     "SELECT id, v::bigint, note FROM " + Migration::retired(),
+                     "TABLE t"),
+      0);
+  EXPECT_EQ(owner_.query_value("SELECT count(*) FROM t WHERE note IS NOT NULL"),
+            "101");
+}
+
+INSTANTIATE_TEST_SUITE_P(AtEveryStep, AlteredWhilePrepared,
+                         testing::Values("prepare:planned", "prepare:shadows",
+                                         "prepare:publication", "prepare:slot",
+                                         "prepare:buffer"),
+                         [](const auto& name) {
+                           return "at" + std::to_string(name.index);
+                         });
+
+// Before anything was made there is nothing to remove either.
+TEST_F(AlteredWhilePrepared, LeavesNothingBehindWhereNothingWasMade) {
+  Migration migration(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  Program run = migration.run({}, "", "PGRECAST_FREEZE_AT=prepare:planned");
+  run.wait_until_frozen();
+  owner_.exec("CREATE INDEX meanwhile ON t (v)");
+  run.signal(SIGCONT);
+
+  EXPECT_EQ(run.wait(), 3) << run.output();
+  EXPECT_EQ(left_behind(), "0");
+}
 
 TEST_F(Start, LosesNoCommitThatTheSlotJustMissed) {
   EXPECT_EQ(lost_rows(""), 0);

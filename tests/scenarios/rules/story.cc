@@ -61,13 +61,16 @@ Migration::~Migration() {
 }
 
 Program Migration::run(const std::vector<std::string>& arguments,
-                       const std::string& rule_off) {
+                       const std::string& rule_off,
+                       const std::string& environment) {
   Program::Texts all{
       "run",         "--dsn",           database_.dsn(), folder_ / "story.sql",
       "--state-dir", folder_ / "state", "--yes",         "--progress",
       "none"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  return Program(all, {"PGRECAST_RULE_OFF=" + rule_off});
+  Program::Texts variables{"PGRECAST_RULE_OFF=" + rule_off};
+  if (!environment.empty()) variables.push_back(environment);
+  return Program(all, variables);
 }
 
 int Migration::command(const std::string& name) {

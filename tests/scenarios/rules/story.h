@@ -41,9 +41,11 @@ class Migration {
   // Undoes what is left of it.
   ~Migration();
 
-  // `pgrecast run`, with more arguments; without a rule where one is named.
+  // `pgrecast run`, with more arguments; without a rule where one is named, and
+  // with more of the environment: "PGRECAST_FREEZE_AT=..".
   Program run(const std::vector<std::string>& arguments,
-              const std::string& rule_off = "");
+              const std::string& rule_off = "",
+              const std::string& environment = "");
   // Another command on it; its exit code.
   int command(const std::string& name);
 
