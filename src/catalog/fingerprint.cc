@@ -209,7 +209,7 @@ std::string partitions_changed(const std::string& before,
 
 bool Fingerprint::holds(const Fingerprint& now) const {
   return storage == now.storage && shape == now.shape &&
-         lost(key_labels, now.key_labels).empty();
+         key_label_rows == now.key_label_rows;
 }
 
 std::string Fingerprint::shape_difference(const Fingerprint& now) const {
@@ -242,8 +242,10 @@ bool Fingerprint::endangers_writers(const Fingerprint& now) const {
 }
 
 std::string Fingerprint::to_json() const {
-  return nlohmann::json{
-      {"storage", storage}, {"shape", shape}, {"key_labels", key_labels}}
+  return nlohmann::json{{"storage", storage},
+                        {"shape", shape},
+                        {"key_labels", key_labels},
+                        {"key_label_rows", key_label_rows}}
       .dump();
 }
 
@@ -251,7 +253,8 @@ Fingerprint Fingerprint::from_json(const std::string& json) {
   const auto parsed = nlohmann::json::parse(json);
   return {.storage = parsed.at("storage").get<std::string>(),
           .shape = parsed.at("shape").get<std::vector<std::string>>(),
-          .key_labels = parsed.value("key_labels", std::vector<std::string>())};
+          .key_labels = parsed.at("key_labels").get<std::vector<std::string>>(),
+          .key_label_rows = parsed.at("key_label_rows").get<std::string>()};
 }
 
 Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
@@ -261,8 +264,10 @@ Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
     throw SourceChanged(
         fmt::format("the table of OID {} was dropped by somebody", oid));
   }
-  Fingerprint fingerprint{
-      .storage = std::string(result.text(0, 0)), .shape = {}, .key_labels = {}};
+  Fingerprint fingerprint{.storage = std::string(result.text(0, 0)),
+                          .shape = {},
+                          .key_labels = {},
+                          .key_label_rows = {}};
   for (int column = 1; column < result.columns(); ++column) {
     fingerprint.shape.emplace_back(result.text(0, column));
   }
@@ -271,6 +276,8 @@ Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
     fingerprint.key_labels.emplace_back(labels.text(row, 0));
   }
   std::ranges::sort(fingerprint.key_labels);
+  fingerprint.key_label_rows =
+      connection.exec(key_label_rows_query(oid)).text(0, 0);
   return fingerprint;
 }
 
@@ -288,15 +295,9 @@ std::string fingerprint_check(const Fingerprint& fingerprint, Oid oid,
       "::pg_catalog.text FROM ({}) AS now({})), false)",
       expected, parts_query(oid, publication), names);
   if (fingerprint.key_labels.empty()) return check;
-  std::string labels;
-  for (const std::string& label : fingerprint.key_labels) {
-    labels += fmt::format("{}({})", labels.empty() ? "" : ", ",
-                          pg::quote_literal(label));
-  }
-  return check + fmt::format(
-                     " AND NOT EXISTS (SELECT expected.label FROM (VALUES {}) "
-                     "AS expected(label) EXCEPT ({}))",
-                     labels, key_labels_query(oid));
+  return check + fmt::format(" AND ({}) OPERATOR(pg_catalog.=) {}",
+                             key_label_rows_query(oid),
+                             pg::quote_literal(fingerprint.key_label_rows));
 }
 
 }  // namespace pgrecast::catalog

@@ -63,7 +63,8 @@ WHERE NOT EXISTS (
    AND (o.oprcanmerge OR o.oprcanhash))
 LIMIT 1)sql";
 
-constexpr const char* kLabelsQuery = R"sql(
+// The labels of the key's enum types, as `label`.
+constexpr const char* kLabels = R"sql(
 WITH RECURSIVE key_attributes AS (
   SELECT a.attname, a.atttypid
   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
@@ -71,10 +72,12 @@ WITH RECURSIVE key_attributes AS (
    AND a.attnum = ANY (i.indkey::pg_catalog.int2[])
   WHERE i.indrelid = {0} AND (i.indisreplident OR i.indisprimary
    OR (c.relreplident = 'f' AND i.indisunique))),
-{1}
-SELECT DISTINCT e.oid::pg_catalog.text || ' ' || t.typname || ' ' || e.enumlabel AS label
-FROM reached JOIN pg_catalog.pg_type t ON t.oid = reached.type
-JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid)sql";
+{1},
+label AS (
+  SELECT DISTINCT e.oid, e.xmin::pg_catalog.text AS xmin, t.typname, e.enumlabel
+  FROM reached JOIN pg_catalog.pg_type t ON t.oid = reached.type
+  JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid)
+)sql";
 
 }  // namespace
 
@@ -85,7 +88,15 @@ std::string key_columns_problem(pg::Connection& connection, Oid index) {
 }
 
 std::string key_labels_query(Oid table) {
-  return fmt::format(fmt::runtime(kLabelsQuery), table, kReached);
+  return fmt::format(fmt::runtime(kLabels), table, kReached) +
+         "SELECT oid::pg_catalog.text || ' ' || typname || ' ' || enumlabel AS "
+         "label FROM label";
+}
+
+std::string key_label_rows_query(Oid table) {
+  return fmt::format(fmt::runtime(kLabels), table, kReached) +
+         "SELECT COALESCE(pg_catalog.string_agg(oid || ' ' || xmin, ', ' ORDER "
+         "BY oid), 'none') FROM label";
 }
 
 }  // namespace pgrecast::catalog

@@ -17,4 +17,8 @@ std::string key_columns_problem(pg::Connection& connection, Oid index);
 // settings are.
 std::string key_labels_query(Oid table);
 
+// A query for one text, which is another after any change of those labels, also
+// one that was taken back: a rename writes the label's row anew.
+std::string key_label_rows_query(Oid table);
+
 }  // namespace pgrecast::catalog

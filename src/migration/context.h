@@ -119,10 +119,16 @@ void record_identity(Context& context);
 // that of the shadow any more.
 void find_start(Context& context);
 
-// What became of the sources while nobody looked: throws SourceChanged when the
-// shape differs; returns the tables that lie in new files, and takes their new
-// fingerprints over.
-std::vector<std::size_t> accept_new_storage(Context& context);
+// What became of the sources while nobody looked, and their new fingerprints
+// taken over. Throws SourceChanged where a shape differs. Whatever was
+// accepted, a verification is owed.
+struct Accepted {
+  std::vector<std::size_t> rewritten;  // tables that lie in new files
+  bool labels = false;                 // of enum types in a key were changed
+
+  bool any() const { return labels || !rewritten.empty(); }
+};
+Accepted accept_changes(Context& context);
 
 // copying.cc
 void copy_tables(Context& context);

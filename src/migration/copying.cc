@@ -109,9 +109,9 @@ bool copy_and_settle(Context& context) {
               settled.rows, settled.took.count());
     return true;
   } catch (const catalog::FingerprintMismatch&) {
-    const std::vector<std::size_t> moved = accept_new_storage(context);
-    if (moved.empty()) throw;
-    for (const std::size_t index : moved) {
+    const Accepted accepted = accept_changes(context);
+    if (!accepted.any()) throw;
+    for (const std::size_t index : accepted.rewritten) {
       begin_again(context, index);
     }
     return false;

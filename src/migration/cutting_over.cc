@@ -164,6 +164,12 @@ void with_script_settings(const Context& context, pg::Connection& connection,
   });
 }
 
+bool has_labels(const Context& context) {
+  return std::ranges::any_of(context.tables, [](const auto& table) {
+    return !table.fingerprint.key_labels.empty();
+  });
+}
+
 exchange::ExchangeHooks make_hooks(Context& context, refresh::Rounds& rounds) {
   exchange::ExchangeHooks hooks;
   hooks.check = [&](pg::Connection& connection) {
@@ -176,6 +182,9 @@ exchange::ExchangeHooks make_hooks(Context& context, refresh::Rounds& rounds) {
       log::debug("cutover", "drained", "keys={} took_ms={}", round.keys,
                  round.took.count());
     });
+    // No lock keeps the labels of a key's types as they are: the last changes
+    // may have been noted by others.
+    if (has_labels(context)) context.guard->check_locked(connection);
     PGRECAST_SYNC_POINT("cutover:drained");
   };
   hooks.record = [&](pg::Connection& connection,

@@ -182,6 +182,35 @@ void know_publication(Context& context) {
   context.make_guard();
 }
 
+// In the transaction that takes `now` over.
+void accept_new_storage(Context& context, std::size_t index,
+                        const catalog::Fingerprint& now) {
+  pg::Connection& connection = *context.control;
+  const plan::MigratedTable& table = context.tables[index];
+  const std::string name = table.target.source.display();
+  log::warn("migration", "source was rewritten by somebody",
+            "table={} relfilenode={} was={}", name, now.storage,
+            table.fingerprint.storage);
+  if (context.record.phase <= Phase::kSettling) {
+    connection.exec("TRUNCATE " + table.target.whole_shadow());
+    delete_chunks(connection, context.record.name, table.target.ordinal);
+    read_size(context, index);
+  } else {
+    set_verified(connection, context.record.name, false);
+  }
+  add_event(connection, context.record.name, kRewrittenEvent, name);
+}
+
+// In the same way. All labels that we know still mean what they did, but one
+// may have meant another for a while, and a change may have been noted by it.
+void accept_new_labels(Context& context, const plan::MigratedTable& table) {
+  const std::string name = table.target.source.display();
+  log::warn("migration", "labels of the key's types were changed by somebody",
+            "table={}", name);
+  set_verified(*context.control, context.record.name, false);
+  add_event(*context.control, context.record.name, kLabelsEvent, name);
+}
+
 }  // namespace
 
 void prepare(Context& context, const script::Script& script,
@@ -407,11 +436,11 @@ void find_start(Context& context) {
   context.make_guard();
 }
 
-std::vector<std::size_t> accept_new_storage(Context& context) {
+Accepted accept_changes(Context& context) {
   pg::Connection& connection = *context.control;
   const catalog::SourceGuard owner(
       ownership_query(context.record.name, context.epoch));
-  std::vector<std::size_t> moved;
+  Accepted accepted;
   for (std::size_t i = 0; i < context.tables.size(); ++i) {
     plan::MigratedTable& table = context.tables[i];
     pg::Transaction transaction(connection);
@@ -422,34 +451,23 @@ std::vector<std::size_t> accept_new_storage(Context& context) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         connection, table.source.oid, context.record.publication);
     if (table.fingerprint.holds(now)) continue;
-    if (const auto difference = table.fingerprint.shape_difference(now);
-        !difference.empty()) {
-      throw SourceChanged(fmt::format(
-          "{} was changed by somebody while it was being migrated: {}",
-          table.target.source.display(), difference));
-    }
-    log::warn("migration", "source was rewritten by somebody",
-              "table={} relfilenode={} was={}", table.target.source.display(),
-              now.storage, table.fingerprint.storage);
-    table.fingerprint = now;
+    refuse_changed(context, table.target, table.fingerprint, now);
+    const bool rewritten = table.fingerprint.storage != now.storage;
+    const bool relabelled =
+        table.fingerprint.key_label_rows != now.key_label_rows;
     // With the new fingerprint or not at all: nobody who resumes may take for
     // copied, or for verified, what lay in the old file.
-    if (context.record.phase <= Phase::kSettling) {
-      connection.exec("TRUNCATE " + table.target.whole_shadow());
-      delete_chunks(connection, context.record.name, table.target.ordinal);
-      read_size(context, i);
-    } else {
-      set_verified(connection, context.record.name, false);
-    }
+    if (rewritten) accept_new_storage(context, i, now);
+    if (relabelled) accept_new_labels(context, table);
+    table.fingerprint = now;
     set_table_start(connection, context.record.name, table.target.ordinal, now,
                     context.blocks[i], table.leaves);
-    add_event(connection, context.record.name, kRewrittenEvent,
-              table.target.source.display());
     transaction.commit();
-    moved.push_back(i);
+    if (rewritten) accepted.rewritten.push_back(i);
+    accepted.labels = accepted.labels || relabelled;
   }
   context.make_guard();
-  return moved;
+  return accepted;
 }
 
 }  // namespace pgrecast::migration

@@ -356,10 +356,12 @@ void set_verified(pg::Connection& connection, const std::string& name,
 bool must_verify(pg::Connection& connection, const std::string& name) {
   return connection
       .exec(
-          "SELECT COALESCE(pg_catalog.max(id) FILTER (WHERE event IN ($2, $3)),"
-          "  0) > COALESCE(pg_catalog.max(id) FILTER (WHERE event = $4), 0)"
+          "SELECT COALESCE(pg_catalog.max(id) FILTER (WHERE event IN"
+          "  ($2, $3, $4)), 0)"
+          " > COALESCE(pg_catalog.max(id) FILTER (WHERE event = $5), 0)"
           " FROM pgrecast.events WHERE migration = $1",
-          {name, kRepairingEvent, kRewrittenEvent, kVerifiedEvent})
+          {name, kRepairingEvent, kRewrittenEvent, kLabelsEvent,
+           kVerifiedEvent})
       .boolean(0, 0);
 }
 

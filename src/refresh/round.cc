@@ -30,6 +30,7 @@ constexpr std::size_t kSettleKeysPerPass = 200000;
 constexpr std::int64_t kSettleBlocksPerPass = 65536;
 
 constexpr std::string_view kNotInPrerequisiteState = "55000";
+constexpr std::string_view kInvalidTextRepresentation = "22P02";
 
 milliseconds since(Clock::time_point begin) {
   return std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
@@ -44,6 +45,31 @@ bool is_uniqueness_violation(const pg::SqlError& error) {
          error.sqlstate() == pg::sqlstate::kExclusionViolation;
 }
 
+// Takes the rows of keys off a shadow: the first statement that reads the keys
+// as the types that they are of. What the stream called a key by may be no
+// value any more: a label of an enum type that was renamed since. Its row is
+// unknown.
+void delete_rows(pg::Connection& connection, const RefreshTable& table,
+                 const std::string& statement,
+                 const std::vector<pg::Param>& params,
+                 Deadline deadline = Deadline::never()) {
+  try {
+    connection.exec(statement, params,
+                    deadline.earlier(Deadline::in(pg::kStatementTimeMax)));
+  } catch (const pg::SqlError& error) {
+    if (error.sqlstate() != kInvalidTextRepresentation) throw;
+    throw ChangesLost(
+        fmt::format("a row of {} changed under a key that the server cannot "
+                    "read any more: {}",
+                    table.table->target.source.display(), error.what()));
+  }
+}
+
+void refuse_late(Deadline deadline) {
+  if (!deadline.passed()) return;
+  throw TimedOut("the last changes take too long under the lock");
+}
+
 }  // namespace
 
 Snapshot read_snapshot(pg::Connection& connection) {
@@ -53,26 +79,18 @@ Snapshot read_snapshot(pg::Connection& connection) {
           .text(0, 0));
 }
 
-pg::Result Rounds::write_batch(pg::Connection& connection,
-                               const std::string& statement,
-                               const KeyBatch& batch, Deadline deadline) {
-  if (deadline.passed()) {
-    throw TimedOut("the last changes take too long under the lock");
-  }
-  return connection.exec(statement, batch.params(),
-                         deadline.earlier(Deadline::in(pg::kStatementTimeMax)));
-}
-
 std::int64_t Rounds::insert_batch(pg::Connection& connection,
                                   const RefreshTable& table,
                                   const KeyBatch& batch, Deadline deadline,
                                   bool leave_conflicts) {
   const Statements& statements = table.statements;
+  refuse_late(deadline);
   try {
-    return write_batch(connection,
-                       leave_conflicts ? statements.insert_what_is_free()
-                                       : statements.insert_keys(),
-                       batch, deadline)
+    return connection
+        .exec(leave_conflicts ? statements.insert_what_is_free()
+                              : statements.insert_keys(),
+              batch.params(),
+              deadline.earlier(Deadline::in(pg::kStatementTimeMax)))
         .affected();
   } catch (const pg::SqlError& error) {
     rejected_ = Rejected{&table, batch.params()};
@@ -110,7 +128,9 @@ void Rounds::delete_batches(pg::Connection& connection,
     const KeyBatch batch =
         take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
     if (batch.empty()) return;
-    write_batch(connection, table.statements.delete_keys(), batch, deadline);
+    refuse_late(deadline);
+    delete_rows(connection, table, table.statements.delete_keys(),
+                batch.params(), deadline);
   }
 }
 
@@ -222,7 +242,8 @@ void Rounds::delete_in_batches(Loose& loose, const RefreshTable& table) {
     if (batch.empty()) return;
     pg::Transaction transaction(loose.connection);
     parts_.guard->prove_ownership(loose.connection);
-    loose.connection.exec(table.statements.delete_keys(), batch.params());
+    delete_rows(loose.connection, table, table.statements.delete_keys(),
+                batch.params());
     transaction.commit();
   }
 }
@@ -239,7 +260,8 @@ std::optional<std::vector<std::size_t>> Rounds::refresh_batch(
     const Snapshot snapshot = read_snapshot(connection);
     if (!loose.oldest) loose.oldest = snapshot;
     if (has_one_form(table)) {
-      connection.exec(table.statements.delete_keys(), batch.params());
+      delete_rows(connection, table, table.statements.delete_keys(),
+                  batch.params());
     }
     const auto rows = static_cast<std::uint64_t>(insert_batch(
         connection, table, batch, Deadline::never(), leave_conflicts));
@@ -397,7 +419,8 @@ void Rounds::delete_in_heaps(pg::Connection& connection,
       params.emplace_back(fmt::format("({},0)", at + kSettleBlocksPerPass));
       pg::Transaction transaction(connection);
       parts_.guard->prove_ownership(connection);
-      connection.exec(table.statements.delete_keys_in_blocks(heap), params);
+      delete_rows(connection, table,
+                  table.statements.delete_keys_in_blocks(heap), params);
       transaction.commit();
     }
     ++heap;

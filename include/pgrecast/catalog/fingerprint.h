@@ -22,6 +22,9 @@ struct Fingerprint {
   // Of enum types in the key: the buffer knows keys by them, so none of them
   // may be renamed. New ones may come.
   std::vector<std::string> key_labels;
+  // Another one after any change of them. Where none is renamed now, one may
+  // have been for a while: a key that was noted then may name another row.
+  std::string key_label_rows;
 
   // Whether the table is still what this says.
   bool holds(const Fingerprint& now) const;

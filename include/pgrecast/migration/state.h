@@ -113,9 +113,11 @@ void set_verified(pg::Connection& connection, const std::string& name,
 // Events that decide.
 inline constexpr const char* kRepairingEvent = "repairing";
 inline constexpr const char* kRewrittenEvent = "source rewritten";
+inline constexpr const char* kLabelsEvent = "labels of the key changed";
 inline constexpr const char* kVerifiedEvent = "verified";
-// Whether something was missed, by a repair or in a rewritten source, since the
-// last verification: then there is no cutover without one.
+// Whether something may have been missed since the last verification, by a
+// repair, in a rewritten source, or under another label of the key: then there
+// is no cutover without one.
 bool must_verify(pg::Connection& connection, const std::string& name);
 
 struct TableRecord {

@@ -106,9 +106,6 @@ class Rounds {
   void delete_batches(pg::Connection& connection, const SealedKeys& sealed,
                       const RefreshTable& table, const Snapshot* snapshot,
                       Deadline deadline);
-  static pg::Result write_batch(pg::Connection& connection,
-                                const std::string& statement,
-                                const KeyBatch& batch, Deadline deadline);
   // What the batches of a loose round share.
   struct Loose {
     pg::Connection& connection;
