@@ -162,7 +162,7 @@ CREATE OPERATOR CLASS ops.down FOR TYPE int USING btree AS OPERATOR 1 > , OPERAT
   OPERATOR 3 = , OPERATOR 4 <= , OPERATOR 5 < , FUNCTION 1 ops.cmp(int, int))sql";
 
 // Ranges in the order of another operator class than the type's default one.
-TEST_F(PassTest, RangesFollowTheOrderOfTheKeysIndex) {
+TEST_F(PassTest, FindsDifferencesInTheOrderOfAnotherOperatorClass) {
   superuser_session().exec(kDescending);
   begin_complete(
       "CREATE TABLE items (id int NOT NULL, name text NOT NULL, v int);"
