@@ -404,11 +404,18 @@ char first(std::string_view text) {
   return text.empty() ? ' ' : text.front();
 }
 
+// A view is no rule to whoever made it.
+std::string described(std::string_view by_server) {
+  constexpr std::string_view kOfAView = "rule _RETURN on ";
+  if (by_server.starts_with(kOfAView)) by_server.remove_prefix(kOfAView.size());
+  return std::string(by_server);
+}
+
 Dependent read_dependent(const pg::Result& result, int row) {
   int column = 2;
   Dependent dependent;
   dependent.catalog = result.text(row, 0);
-  dependent.description = result.text(row, column++);
+  dependent.description = described(result.text(row, column++));
   dependent.deptype = first(result.text(row, column++));
   dependent.part = result.text(row, column++);
   dependent.part_of = result.text(row, column++);
@@ -615,7 +622,7 @@ std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
     // One object may depend on several parts: a line for each object.
     const bool known = std::ranges::any_of(refusals, [&](const Refusal& other) {
       return other.what.starts_with(
-          fmt::format("{} ", dependents.text(row, 2)));
+          fmt::format("{} ", described(dependents.text(row, 2))));
     });
     if (!known) refusals.push_back(std::move(*refusal));
   }
@@ -661,9 +668,10 @@ std::vector<Refusal> dependents_on_dropped_columns(pg::Connection& connection,
   refusals.reserve(static_cast<std::size_t>(columns.rows()));
   for (int row = 0; row < columns.rows(); ++row) {
     refusals.push_back(
-        {.what = fmt::format("{} needs column {}, which the new table does not "
-                             "have",
-                             columns.text(row, 0), columns.text(row, 1)),
+        {.what =
+             fmt::format("{} needs column {}, which the new table does not "
+                         "have",
+                         described(columns.text(row, 0)), columns.text(row, 1)),
          .remedy = "drop it, and create it again after the migration"});
   }
   const pg::Result sequences = connection.exec(kSequenceDependents, params);

@@ -42,12 +42,6 @@ void check_name(pg::Connection& connection, const RunOptions& options,
          "how it stands"});
   } catch (const Refused& refused) {
     append(refusals, refused.refusals());
-  } catch (const pg::SqlError& error) {
-    refusals.push_back(
-        {fmt::format("the state in schema pgrecast cannot be read: {}",
-                     error.what()),
-         "run as the role that began the other migrations, or grant its "
-         "rights on schema pgrecast"});
   }
 }
 

@@ -105,6 +105,21 @@ std::vector<catalog::Heap> leaves_from(std::string_view json) {
   return leaves;
 }
 
+// The schema belongs to the role that began the first migration.
+template <typename Read>
+auto read_state(const Read& read) {
+  try {
+    return read();
+  } catch (const pg::SqlError& error) {
+    if (error.sqlstate() != pg::sqlstate::kInsufficientPrivilege) throw;
+    throw Refused(
+        fmt::format("the state in schema pgrecast cannot be read: {}",
+                    error.what()),
+        "run as the role that began the other migrations, or grant its rights "
+        "on schema pgrecast");
+  }
+}
+
 }  // namespace
 
 // The catalog itself: to_regclass answers from a cache, which may not know yet
@@ -119,8 +134,8 @@ bool state_exists(pg::Connection& connection) {
 }
 
 void check_format(pg::Connection& connection) {
-  const pg::Result version =
-      connection.exec("SELECT version FROM pgrecast.format");
+  const pg::Result version = read_state(
+      [&] { return connection.exec("SELECT version FROM pgrecast.format"); });
   if (version.rows() == 1 && version.number<int>(0, 0) == kStateFormatVersion) {
     return;
   }
@@ -160,7 +175,7 @@ std::optional<MigrationRecord> find_migration(pg::Connection& connection,
   try {
     if (!state_exists(connection)) return std::nullopt;
     check_format(connection);
-    return read_migration(connection, name);
+    return read_state([&] { return read_migration(connection, name); });
   } catch (const pg::SqlError& error) {
     if (error.sqlstate() != pg::sqlstate::kUndefinedTable) throw;
     return std::nullopt;

@@ -28,7 +28,8 @@ WITH leaf AS (
   SELECT c.oid, pg_catalog.format('%s.%s', n.nspname, c.relname) AS name,
          i.inhdetachpending AS detached, p.oid AS whole, p.relispartition AS below,
          pg_catalog.format('%s.%s', pn.nspname, p.relname) AS whole_name,
-         p.relowner AS owner, d.oid AS rest, d.relkind AS rest_kind
+         p.relowner AS owner, d.oid AS rest, d.relkind AS rest_kind,
+         d.relowner AS rest_owner
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
@@ -50,13 +51,17 @@ SELECT pg_catalog.format('%s is a partition of %s, which belongs to %s', name, w
        'run as a member of ' || pg_catalog.pg_get_userbyid(owner)
 FROM leaf WHERE NOT pg_catalog.pg_has_role(owner, 'USAGE')
 UNION ALL
-SELECT pg_catalog.format('%s, the default partition of %s, must be locked, and cannot be',
+SELECT pg_catalog.format('%s, the default partition of %s, must be locked, and %s',
                          pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, rest, 0),
-                         whole_name),
-       CASE WHEN rest_kind IN ('r', 'p') THEN 'grant UPDATE (for LOCK TABLE) on it'
+                         whole_name,
+                         CASE WHEN rest_kind IN ('r', 'p')
+                              THEN 'belongs to ' || pg_catalog.pg_get_userbyid(rest_owner)
+                              ELSE 'cannot be' END),
+       CASE WHEN rest_kind IN ('r', 'p')
+            THEN 'run as a member of ' || pg_catalog.pg_get_userbyid(rest_owner)
             ELSE 'name the table that it is a part of' END
 FROM leaf WHERE rest <> oid AND (rest_kind NOT IN ('r', 'p')
-  OR NOT pg_catalog.has_table_privilege(rest, 'UPDATE, DELETE, TRUNCATE'))
+  OR NOT pg_catalog.pg_has_role(rest_owner, 'USAGE'))
 UNION ALL
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_constraint'::pg_catalog.regclass, f.oid, 0)
          || ' is a foreign key ' || CASE whole WHEN f.conrelid THEN 'of' ELSE 'to' END

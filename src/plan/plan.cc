@@ -54,6 +54,17 @@ void append(std::vector<Refusal>& to, std::vector<Refusal> from) {
   std::ranges::move(from, std::back_inserter(to));
 }
 
+// Whether names in a schema can be looked up at all; where there is no such
+// schema, there is no such table either.
+bool may_use(pg::Connection& connection, const std::string& schema) {
+  return connection
+      .exec(
+          "SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1"
+          " AND NOT pg_catalog.has_schema_privilege(oid, 'USAGE')",
+          {schema})
+      .empty();
+}
+
 // The tables that the script names, in the order of their first mention.
 void read_sources(pg::Connection& connection, const script::Script& script,
                   Plan& plan, std::vector<Refusal>& refusals) {
@@ -70,6 +81,15 @@ void read_sources(pg::Connection& connection, const script::Script& script,
     plan.subjects.emplace_back();
     const script::TableName* name = script::table_of(statement);
     if (name == nullptr) continue;
+    if (name->schema && !may_use(connection, *name->schema)) {
+      refusals.push_back(
+          {script.error_at(
+               name->span.begin,
+               fmt::format("the role may not use schema {}", *name->schema),
+               ""),
+           "GRANT USAGE ON SCHEMA .. TO the role"});
+      continue;
+    }
     const auto oid = now.find_relation(name->schema, name->name);
     if (!oid) {
       refusals.push_back(
@@ -147,8 +167,9 @@ std::vector<Refusal> unfit_for_leaves(pg::Connection& connection,
 
 // A table of whose shadow there is any hope: where there is none, the fold
 // would only repeat the reason in other words.
-bool may_be_cloned(const Table& source) {
-  return (source.kind == 'r' || source.partitioned()) && source.key.has_value();
+bool may_be_cloned(pg::Connection& connection, const Table& source) {
+  return (source.kind == 'r' || source.partitioned()) &&
+         source.key.has_value() && !hides_rows(connection, source);
 }
 
 // In a transaction of the caller's.
@@ -330,8 +351,11 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
     found.push_back({"the script names no table", "add a statement"});
   }
   append(found, unfit_for_leaves(connection, script, plan));
-  const bool all_there = found.size() == before &&
-                         std::ranges::all_of(plan.sources, may_be_cloned);
+  const bool all_there =
+      found.size() == before &&
+      std::ranges::all_of(plan.sources, [&](const Table& source) {
+        return may_be_cloned(connection, source);
+      });
   for (const Table& source : plan.sources) {
     append(found, table_refusals(connection, source, names));
   }

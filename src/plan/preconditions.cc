@@ -115,8 +115,10 @@ void check_key(const Table& table, std::vector<Refusal>& refusals) {
   refusals.push_back(
       {fmt::format("{} has no usable key: {}", table.name.display(),
                    table.key_problem),
-       "add a primary key, or set REPLICA IDENTITY to a unique index that is "
-       "not deferrable over NOT NULL columns"});
+       table.replica_identity == 'n'
+           ? "ALTER TABLE .. REPLICA IDENTITY DEFAULT, with a primary key"
+           : "add a primary key, or set REPLICA IDENTITY to a unique index "
+             "that is not deferrable over NOT NULL columns"});
 }
 
 // PostgreSQL 18 rejects the application's own UPDATEs and DELETEs in that case
@@ -138,8 +140,7 @@ void check_rights(pg::Connection& connection, const Table& table,
                   std::vector<Refusal>& refusals) {
   const pg::Result rights = connection.exec(
       "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'),"
-      " pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE'),"
-      " c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid)"
+      " pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE')"
       " FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
       {table.oid});
   if (rights.empty()) return;  // dropped meanwhile; other checks say so
@@ -155,7 +156,7 @@ void check_rights(pg::Connection& connection, const Table& table,
                      table.name.schema),
          "GRANT CREATE ON SCHEMA .. TO the role"});
   }
-  if (rights.boolean(0, 2)) {
+  if (hides_rows(connection, table)) {
     refusals.push_back(
         {fmt::format("policies of {} hide rows from the role itself (FORCE ROW "
                      "LEVEL SECURITY)",
@@ -293,6 +294,14 @@ std::optional<Refusal> state_dir_refusal(const std::filesystem::path& state_dir,
                   "{} MB at least",
                   state_dir.string(), free / kMega, bytes_min / kMega),
       "make room there, or give another folder with --state-dir"};
+}
+
+bool hides_rows(pg::Connection& connection, const Table& table) {
+  const pg::Result hidden = connection.exec(
+      "SELECT c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid)"
+      " FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
+      {table.oid});
+  return !hidden.empty() && hidden.boolean(0, 0);
 }
 
 std::vector<Refusal> table_refusals(pg::Connection& connection,

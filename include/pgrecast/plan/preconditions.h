@@ -39,6 +39,9 @@ std::optional<Refusal> state_dir_refusal(const std::filesystem::path& state_dir,
 // What the change buffer needs at least: its memory twice over, with slack.
 inline constexpr std::uint64_t kStateDirBytesMin = 256U << 20U;
 
+// Whether its policies hide rows from us, so that nothing can be tried on it.
+bool hides_rows(pg::Connection& connection, const catalog::Table& table);
+
 // Of one table that the script names: its kind, key, rights, and what hangs off
 // it. `names` are this migration's own.
 std::vector<Refusal> table_refusals(pg::Connection& connection,

@@ -203,6 +203,23 @@ TEST_F(PlanTest, RefusesTablesWithoutAUsableKey) {
       script, "gone");
 }
 
+// From 18 on the server itself would reject the application's updates as soon
+// as the table is published.
+TEST_F(PlanTest, RefusesAFullIdentityWithAGeneratedColumnWhereTheServerDoes) {
+  const char* setup =
+      "CREATE TABLE t (id int PRIMARY KEY, v int, g int GENERATED ALWAYS AS "
+      "(v + 1) STORED); ALTER TABLE t REPLICA IDENTITY FULL";
+  const char* script = "ALTER TABLE t ADD COLUMN w bigint";
+  if (cluster().version() < 18) return same(setup, script);
+  refuses(setup, script,
+          "t has REPLICA IDENTITY FULL and a generated column: once published");
+  refuses("", script, "REPLICA IDENTITY DEFAULT, with a primary key");
+  session().exec(
+      "CREATE PUBLICATION p FOR TABLE src.t; INSERT INTO src.t "
+      "(id, v) VALUES (1, 1)");
+  EXPECT_EQ(session().try_exec("UPDATE src.t SET v = 2"), "42P10");
+}
+
 TEST_F(PlanTest, RefusesWhatWouldChangeTheKey) {
   const char* setup =
       "CREATE TABLE t (id int, n numeric(6,2), s varchar(9), tz timestamptz, "

@@ -441,6 +441,67 @@ TEST_F(Leaf, WhatCannotComeAlongIsRefusedByName) {
              write_script("node", "UPDATE orders_1 SET legacy = 'x';"));
 }
 
+// What the exchange must lock or alter besides, and may not.
+TEST_F(Leaf, WhatBelongsToOthersIsRefusedByName) {
+  const std::string script =
+      write_script("leaf", "UPDATE parts.orders_2024 SET legacy = 'x';");
+  superuser_session().exec("ALTER TABLE orders OWNER TO postgres");
+  expect_run(kRefused,
+             "parts.orders_2024 is a partition of public.orders, which belongs "
+             "to postgres",
+             script);
+  superuser_session().exec(
+      fmt::format("ALTER TABLE orders OWNER TO \"{}\"; ALTER TABLE orders_rest "
+                  "OWNER TO postgres",
+                  database().role()));
+  expect_run(kRefused,
+             "table public.orders_rest, the default partition of "
+             "public.orders, must be locked, and belongs to postgres",
+             script);
+}
+
+// DETACH CONCURRENTLY that was cut off has left it half a partition.
+TEST_F(Leaf, OneInTheMiddleOfDetachIsRefused) {
+  session().exec("DROP TABLE orders_rest");
+  Session reader = session();
+  reader.exec("BEGIN ISOLATION LEVEL REPEATABLE READ; TABLE orders LIMIT 1");
+  Session detaching = session();
+  detaching.send(
+      "ALTER TABLE orders DETACH PARTITION parts.orders_2024 "
+      "CONCURRENTLY");
+  ASSERT_TRUE(eventually([&] {
+    return session().query_value(
+               "SELECT count(*) FROM pg_inherits WHERE inhdetachpending") ==
+           "1";
+  }));
+  superuser_session().exec(
+      "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+      "'ALTER TABLE orders DETACH%' AND pid <> pg_backend_pid()");
+  reader.exec("COMMIT");
+
+  expect_run(
+      kRefused, "parts.orders_2024 is being detached",
+      write_script("leaf", "UPDATE parts.orders_2024 SET legacy = 'x';"));
+}
+
+// By its own name it would come back as the whole table has it.
+TEST_F(Leaf, ATriggerThatIsNotThatOfTheWholeTableIsRefused) {
+  const std::string script =
+      write_script("leaf", "UPDATE parts.orders_2024 SET legacy = 'x';");
+  superuser_session().exec(
+      "UPDATE pg_trigger SET tgname = 'mine' WHERE tgname = 'noted' AND "
+      "tgrelid = 'parts.orders_2024'::regclass");
+  expect_run(kRefused,
+             "trigger mine on table parts.orders_2024 has another name than "
+             "that of the whole table",
+             script);
+  if (cluster().version() >= 15) return;
+  superuser_session().exec(
+      "UPDATE pg_trigger SET tgname = 'noted', tgenabled = 'D' WHERE tgname = "
+      "'mine' AND tgrelid = 'parts.orders_2024'::regclass");
+  expect_run(kRefused, "is not enabled as that of the whole table is", script);
+}
+
 // Its CHECK spares the server the look at its rows.
 TEST_F(Leaf, ALargeDefaultPartitionThatKnowsItsBoundIsNotRead) {
   session().exec(kFillDefault);

@@ -9,8 +9,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgrecast::test {
@@ -45,13 +47,13 @@ struct Answer {
   std::string text;  // in one line
 };
 
-Answer plan(const std::string& dsn, const std::string& sql,
-            const std::vector<std::string>& options = {}) {
+Answer command(const char* name, const std::string& dsn, const std::string& sql,
+               const std::vector<std::string>& options) {
   std::string file = "/tmp/pgrecast_plan_XXXXXX";
   close(mkstemp(file.data()));
   std::ofstream(file) << sql;
-  std::vector<std::string> arguments{"plan", "--dsn",  dsn,
-                                     file,   "--name", "planned"};
+  std::vector<std::string> arguments{name, "--dsn",  dsn,
+                                     file, "--name", "planned"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   Program program(arguments);
   const int code = program.wait();
@@ -59,12 +61,22 @@ Answer plan(const std::string& dsn, const std::string& sql,
   return {.code = code, .text = one_line(program.output())};
 }
 
-void expect_refusal(const Answer& answer, const std::string& words) {
+Answer plan(const std::string& dsn, const std::string& sql,
+            const std::vector<std::string>& options = {}) {
+  return command("plan", dsn, sql, options);
+}
+
+// `remedy`: how the one begins that stands behind the words.
+void expect_refusal(const Answer& answer, const std::string& words,
+                    const std::string& remedy = "") {
   EXPECT_EQ(answer.code, kRefused) << answer.text;
-  EXPECT_NE(answer.text.find(words), std::string::npos)
-      << words << "\nis not said in\n"
-      << answer.text;
-  EXPECT_NE(answer.text.find("remedy: "), std::string::npos) << answer.text;
+  const std::size_t said = answer.text.find(words);
+  ASSERT_NE(said, std::string::npos) << words << "\nis not said in\n"
+                                     << answer.text;
+  constexpr std::string_view kRemedy = "remedy: ";
+  const std::size_t at = answer.text.find(kRemedy, said);
+  ASSERT_NE(at, std::string::npos) << answer.text;
+  EXPECT_EQ(answer.text.substr(at + kRemedy.size(), remedy.size()), remedy);
   expect_in_manual(words);
 }
 
@@ -73,6 +85,7 @@ struct Case {
   const char* setup;   // as the ordinary role
   const char* script;  // refused
   const char* words;
+  const char* remedy;
   const char* as_superuser = "";
 };
 
@@ -84,86 +97,123 @@ constexpr const char* kTable = "CREATE TABLE t (id int PRIMARY KEY, v text)";
 // One for each reason that a table, a role or a script may give.
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
-      {"NoTable", "", kAdd, "there is no table t"},
+      {"NoTable", "", kAdd, "there is no table t",
+       "correct the name, or qualify it with its schema"},
       {"NoKey", "CREATE TABLE t (id int)", kAdd,
-       "has no usable key: it has no primary key"},
+       "has no usable key: it has no primary key",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"DeferrableKey", "CREATE TABLE t (id int PRIMARY KEY DEFERRABLE)", kAdd,
-       "but it is deferrable"},
+       "but it is deferrable",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"NullableKey",
        "CREATE TABLE t (id int UNIQUE); ALTER TABLE t REPLICA IDENTITY FULL",
-       kAdd, "but its columns may be NULL"},
+       kAdd, "but its columns may be NULL",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"IdentityNothing",
        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY "
        "NOTHING",
-       kAdd, "its replica identity is NOTHING"},
+       kAdd, "its replica identity is NOTHING",
+       "ALTER TABLE .. REPLICA IDENTITY DEFAULT, with a primary key"},
+      {"KeyOfAnExpression",
+       "CREATE TABLE t (id int NOT NULL); CREATE UNIQUE INDEX i ON t ((id + "
+       "1)); ALTER TABLE t REPLICA IDENTITY FULL",
+       kAdd, "has expressions",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
+      {"PartialKey",
+       "CREATE TABLE t (id int NOT NULL); CREATE UNIQUE INDEX i ON t (id) "
+       "WHERE id > 0; ALTER TABLE t REPLICA IDENTITY FULL",
+       kAdd, "it is partial",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"MoneyKey", "CREATE TABLE t (id money PRIMARY KEY)", kAdd,
-       "whose text depends on settings and names"},
+       "whose text depends on settings and names",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"KeyOfATwiceHiddenRegclass",
        "CREATE DOMAIN d AS regclass; CREATE TYPE c AS (n int, names d[]); "
        "CREATE TABLE t (id c PRIMARY KEY)",
-       kAdd, "whose text depends on settings and names"},
+       kAdd, "whose text depends on settings and names",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"KeyIndexOfAnotherCollation",
        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', "
        "deterministic = false); CREATE TABLE t (id text COLLATE ci NOT NULL); "
        "CREATE UNIQUE INDEX i ON t (id COLLATE \"C\"); ALTER TABLE t REPLICA "
        "IDENTITY USING INDEX i",
-       kAdd, "has another collation than its column"},
+       kAdd, "has another collation than its column",
+       "add a primary key, or set REPLICA IDENTITY to a unique index"},
       {"Unlogged", "CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", kAdd,
-       "is unlogged: its changes are not in the WAL"},
+       "is unlogged: its changes are not in the WAL",
+       "ALTER TABLE .. SET LOGGED first, or use ALTER TABLE by itself"},
       {"Foreign", "", kAdd, "is a foreign table",
+       "name the ordinary table that holds the rows",
        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
        "CREATE FOREIGN TABLE t (id int) SERVER s"},
       {"System", "", "ALTER TABLE pg_catalog.pg_class ADD COLUMN w integer",
-       "is a table of the system"},
-      {"View", "CREATE VIEW t AS SELECT 1 AS id", kAdd, "is a view"},
+       "is a table of the system", "leave it to the server"},
+      {"View", "CREATE VIEW t AS SELECT 1 AS id", kAdd, "is a view",
+       "name the ordinary table that holds the rows"},
       {"MaterializedView", "CREATE MATERIALIZED VIEW t AS SELECT 1 AS id", kAdd,
-       "is a materialized view"},
-      {"Sequence", "CREATE SEQUENCE t", kAdd, "is a sequence"},
+       "is a materialized view", "name the ordinary table that holds the rows"},
+      {"Sequence", "CREATE SEQUENCE t", kAdd, "is a sequence",
+       "name the ordinary table that holds the rows"},
       {"Index", "CREATE TABLE o (id int); CREATE INDEX t ON o (id)", kAdd,
-       "is an index"},
+       "is an index", "name the ordinary table that holds the rows"},
       {"CompositeType", "CREATE TYPE t AS (id int)", kAdd,
-       "is a composite type"},
+       "is a composite type", "name the ordinary table that holds the rows"},
       {"NotTheOwner", kTable, kAdd, "which you are no member of",
+       "run as postgres, or GRANT it to your role",
        "ALTER TABLE t OWNER TO postgres"},
       {"NoSchemaRight",
        "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)",
        "ALTER TABLE s.t ADD COLUMN w integer",
        "the role may not create tables in schema",
+       "GRANT CREATE ON SCHEMA .. TO the role",
        "ALTER SCHEMA s OWNER TO postgres; GRANT USAGE ON SCHEMA s TO PUBLIC"},
+      {"NoUseOfTheSchema", "", "ALTER TABLE s.t ADD COLUMN w integer",
+       "the role may not use schema s", "GRANT USAGE ON SCHEMA .. TO the role",
+       "CREATE SCHEMA s; CREATE TABLE s.t (id int PRIMARY KEY)"},
       {"NoDatabaseRight", kTable, kAdd,
        "the role may not create schemas in this database",
+       "GRANT CREATE ON DATABASE .. TO the role",
        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO postgres', "
        "current_database()); END $$"},
       {"NoMonitor", kTable, kAdd, "the role may not see what other sessions do",
+       "GRANT pg_monitor (or pg_read_all_stats) TO the role",
        "DO $$ DECLARE r text; BEGIN SELECT datdba::regrole INTO r FROM "
        "pg_database WHERE datname = current_database(); EXECUTE format('REVOKE "
        "pg_monitor FROM %s', r); END $$"},
       {"NoReplication", kTable, kAdd, "no replication connection",
+       "ALTER ROLE .. REPLICATION (or the managed service's own grant), and a "
+       "line for the database in pg_hba.conf; raise max_wal_senders if none is "
+       "free",
        "DO $$ DECLARE r text; BEGIN SELECT datdba::regrole INTO r FROM "
        "pg_database WHERE datname = current_database(); EXECUTE format('ALTER "
        "ROLE %s NOREPLICATION', r); END $$"},
       {"PublicationOfAllTables", kTable, kAdd, "is FOR ALL TABLES",
+       "publish the tables by name instead while the migration runs",
        "CREATE PUBLICATION everything FOR ALL TABLES"},
       {"PublicationOfTheSchema", kTable, kAdd,
        "publishes schema public as a whole",
+       "publish the tables by name instead while the migration runs",
        "CREATE PUBLICATION schema_wide FOR TABLES IN SCHEMA public"},
       {"OtherMigration", kTable, kAdd, "of another migration",
+       "finish or abort that migration first (pgrecast list)",
        "CREATE PUBLICATION pgrecast_other FOR TABLE t"},
       {"ViewOfAnotherOwner", kTable, kAdd,
        "must be re-created with the new table, and belongs to",
-       "CREATE VIEW theirs AS SELECT v FROM t"},
+       "run as a member of postgres", "CREATE VIEW theirs AS SELECT v FROM t"},
       {"ViewOfAnotherOwnerThatIsMadeAnew", kNumbers, kText,
        "must be created anew with the new table, and belongs to",
+       "run as a member of postgres",
        "CREATE VIEW ours AS SELECT v FROM t; CREATE VIEW theirs AS SELECT v "
        "FROM ours; DO $$ BEGIN EXECUTE format('ALTER VIEW ours OWNER TO %s', "
        "(SELECT relowner::regrole FROM pg_class WHERE oid = 't'::regclass)); "
        "END $$"},
       {"ReferencingTableOfAnotherOwner", kTable, kAdd,
        "must be re-created with the new table, and belongs to",
-       "CREATE TABLE o (x int REFERENCES t)"},
+       "run as a member of postgres", "CREATE TABLE o (x int REFERENCES t)"},
       {"FunctionOfAnotherOwner", kTable, kAdd,
        "must be replaced with the new table, for which the rights do not "
        "suffice",
+       "run as a member of postgres, with CREATE on the function's schema",
        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT "
        "count(*) FROM t; END"},
       {"TriggersCondition",
@@ -171,45 +221,56 @@ const std::vector<Case>& cases() {
        "RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE "
        "TRIGGER tr AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.v > 5) EXECUTE "
        "FUNCTION f()",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"Rule",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE RULE r AS ON DELETE "
        "TO t WHERE OLD.v > 5 DO INSTEAD NOTHING",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"RuleElsewhere",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE o (x int); "
        "CREATE RULE r AS ON INSERT TO o DO ALSO UPDATE t SET id = 0 WHERE v > "
        "NEW.x",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"PolicysCondition",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE POLICY p ON t USING "
        "(v > 5)",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"AtomicFunction",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION f() "
        "RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(v) FROM t; END",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"AtomicFunctionsResult",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE FUNCTION f() "
        "RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT max(v) FROM t; END",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"Statistics",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE STATISTICS st ON "
        "id, v FROM t",
        "ALTER TABLE t ALTER v TYPE json USING to_json(v)",
-       "does not work with the new shape"},
+       "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"RowFilter",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE PUBLICATION p FOR "
        "TABLE t WHERE (v > 5) WITH (publish = 'insert')",
-       kText, "does not work with the new shape"},
+       kText, "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"ViewsDefault",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE VIEW w AS SELECT v "
        "FROM t; ALTER VIEW w ALTER v SET DEFAULT 9",
        "ALTER TABLE t ALTER v TYPE date USING '2020-01-01'::date + v",
-       "does not work with the new shape"},
+       "does not work with the new shape",
+       "drop it, and create it again after the migration"},
       {"ViewsTriggerWithoutRights", kNumbers,
        "ALTER TABLE t ALTER v TYPE bigint",
        "must be made again, for which rights are missing",
+       "grant them to the role, or drop it, and create it again after the "
+       "migration",
        "CREATE VIEW w AS SELECT v FROM t; CREATE FUNCTION f() RETURNS trigger "
        "LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER tr INSTEAD "
        "OF INSERT ON w FOR EACH ROW EXECUTE FUNCTION f(); REVOKE EXECUTE ON "
@@ -218,11 +279,15 @@ const std::vector<Case>& cases() {
        "'t'::regclass)); END $$"},
       {"TriggersFunctionWithoutRights", kTable, kAdd,
        "must be made again, for which rights are missing",
+       "grant them to the role, or drop it, and create it again after the "
+       "migration",
        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN "
        "NEW; END'; CREATE TRIGGER tr AFTER UPDATE ON t EXECUTE FUNCTION f(); "
        "REVOKE EXECUTE ON FUNCTION f FROM PUBLIC"},
       {"LeakproofFunction", kTable, kAdd,
        "must be made again, for which rights are missing",
+       "grant them to the role, or drop it, and create it again after the "
+       "migration",
        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql LEAKPROOF BEGIN ATOMIC "
        "SELECT count(*) FROM t; END; DO $$ BEGIN EXECUTE format('ALTER "
        "FUNCTION f OWNER TO %s', (SELECT relowner::regrole FROM pg_class WHERE "
@@ -230,38 +295,100 @@ const std::vector<Case>& cases() {
       {"ForcedRowSecurity",
        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL "
        "SECURITY, FORCE ROW LEVEL SECURITY",
-       kAdd, "hide rows from the role itself (FORCE ROW LEVEL SECURITY)"},
+       kAdd, "hide rows from the role itself (FORCE ROW LEVEL SECURITY)",
+       "ALTER ROLE .. BYPASSRLS for the role that migrates"},
       {"GrantPassedOn", kTable, kAdd, "as whom the role may not act",
+       "run as a member of pg_signal_backend",
        "GRANT SELECT ON t TO pg_signal_backend WITH GRANT OPTION; GRANT USAGE "
        "ON SCHEMA public TO pg_signal_backend; SET ROLE pg_signal_backend; "
        "GRANT SELECT ON t TO pg_monitor"},
       {"KeyDropped", kTable, "ALTER TABLE t DROP COLUMN id",
-       "belongs to the key, which must stay"},
+       "belongs to the key, which must stay",
+       "leave the key's columns as they are, or widen them only (for instance "
+       "integer to bigint)"},
       {"KeyComputed", kTable, "UPDATE t SET id = id + 1",
-       "belongs to the key, and cannot be computed"},
+       "belongs to the key, and cannot be computed",
+       "leave the key's columns as they are, or widen them only (for instance "
+       "integer to bigint)"},
       {"KeysBecomeOne", kTable,
        "ALTER TABLE t ALTER COLUMN id TYPE bigint USING id / 2",
-       "two keys could become one by this expression"},
+       "two keys could become one by this expression",
+       "leave the key's columns as they are, or widen them only (for instance "
+       "integer to bigint)"},
       {"KeyNarrowed", kTable, "ALTER TABLE t ALTER COLUMN id TYPE smallint",
-       "is not known to keep keys apart and in order"},
+       "is not known to keep keys apart and in order",
+       "leave the key's columns as they are, or widen them only (for instance "
+       "integer to bigint)"},
       {"RowType",
        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (kept t)", kAdd,
-       "and would stay with the old table"},
+       "and would stay with the old table",
+       "drop it, or let it use a type of its own (CREATE TYPE)"},
       {"ViewOnAChangedColumn",
        "CREATE TABLE t (id int PRIMARY KEY, v int); CREATE VIEW w AS SELECT v "
        "FROM t",
        "ALTER TABLE t DROP COLUMN v CASCADE",
-       "which the new table does not have"},
+       "which the new table does not have",
+       "drop it, and create it again after the migration"},
       {"NotImmutable", kTable, "UPDATE t SET v = random()::text",
-       "is volatile: it may give another value each time it is evaluated"},
+       "is volatile: it may give another value each time it is evaluated",
+       "make it the DEFAULT of a column that ADD COLUMN adds, which gives each "
+       "row a value of its own; or set it by hand after the migration"},
       {"ServerRefuses", kTable, "ALTER TABLE t ALTER COLUMN v TYPE nonsense",
-       "the server refuses this on an empty copy of the table"},
+       "the server refuses this on an empty copy of the table",
+       "correct the statement"},
+      {"IndexOfAnother",
+       "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE o (x int); "
+       "CREATE INDEX oi ON o (x)",
+       "ALTER TABLE t ADD COLUMN w integer; DROP INDEX oi",
+       "is no index of a table that this script changes",
+       "drop it outside of the migration"},
+      {"GrantBeforeTheShape", kTable,
+       "GRANT SELECT ON t TO PUBLIC; CREATE TABLE t (id int PRIMARY KEY, v "
+       "text)",
+       "what is granted here is gone with the CREATE TABLE behind it",
+       "put it behind CREATE TABLE"},
+      {"StatisticsBeforeTheShape", kTable,
+       "CREATE STATISTICS st ON id, v FROM t; CREATE TABLE t (id int PRIMARY "
+       "KEY, v text)",
+       "the statistics that the script has made are gone with the old shape",
+       "put CREATE STATISTICS behind CREATE TABLE"},
+      {"StatisticsElsewhere",
+       "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE SCHEMA s",
+       "CREATE STATISTICS s.st ON id, v FROM t",
+       "the statistics would be in schema",
+       "write \"public\".\"st\", and move them after"},
+      {"TableMadeTwice", kTable,
+       "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE t (id int "
+       "PRIMARY KEY, v text)",
+       "the script makes table t twice", "leave one of the two out"},
+      {"IdentityThatIsBorrowed",
+       "CREATE TABLE t (id int PRIMARY KEY, v int GENERATED ALWAYS AS "
+       "IDENTITY)",
+       "ALTER TABLE t ADD COLUMN w bigint DEFAULT nextval('t_v_seq')",
+       "which stays with the old table", "leave the identity to its column"},
+      {"StateOfOthers", kTable, kAdd,
+       "the state in schema pgrecast cannot be read",
+       "run as the role that began the other",
+       "CREATE SCHEMA pgrecast; CREATE TABLE pgrecast.format (version int)"},
   };
   return all;
 }
 
 class PlanRefuses : public TestDatabase,
-                    public ::testing::WithParamInterface<Case> {};
+                    public ::testing::WithParamInterface<Case> {
+ protected:
+  // Of a run that was refused.
+  void expect_nothing_left(const std::string& state_dir) {
+    EXPECT_EQ(superuser_session().query_value(
+                  "SELECT (SELECT count(*) FROM pg_replication_slots WHERE "
+                  "database = current_database()) || ' ' || (SELECT count(*) "
+                  "FROM pg_namespace WHERE nspname LIKE 'pgrecast\\_%') || ' ' "
+                  "|| (SELECT count(*) FROM pg_publication WHERE pubname = "
+                  "'pgrecast_planned')"),
+              "0 0 0");
+    EXPECT_FALSE(std::filesystem::exists(state_dir));
+  }
+};
 
 TEST_P(PlanRefuses, WithReasonAndRemedy) {
   Session(dsn()).exec(GetParam().setup);
@@ -269,7 +396,15 @@ TEST_P(PlanRefuses, WithReasonAndRemedy) {
     superuser_session().exec(GetParam().as_superuser);
   }
 
-  expect_refusal(plan(dsn(), GetParam().script), GetParam().words);
+  expect_refusal(plan(dsn(), GetParam().script), GetParam().words,
+                 GetParam().remedy);
+
+  const std::string state_dir = cluster().folder() + "/state_of_refused";
+  expect_refusal(
+      command("run", dsn(), GetParam().script,
+              {"--yes", "--progress", "none", "--state-dir", state_dir}),
+      GetParam().words, GetParam().remedy);
+  expect_nothing_left(state_dir);
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, PlanRefuses, ::testing::ValuesIn(cases()),
@@ -278,6 +413,33 @@ INSTANTIATE_TEST_SUITE_P(Each, PlanRefuses, ::testing::ValuesIn(cases()),
                          });
 
 class PlanCommand : public TestDatabase {};
+
+// No other session sees it; its name is that of a schema of another one's.
+TEST_F(PlanCommand, RefusesTheTemporaryTableOfAnotherSession) {
+  Session holder = session();
+  holder.exec("CREATE TEMPORARY TABLE t (id int PRIMARY KEY)");
+  const std::string schema = holder.query_value(
+      "SELECT relnamespace::regnamespace FROM pg_class WHERE oid = "
+      "'t'::regclass");
+
+  expect_refusal(plan(database().superuser_dsn(),
+                      fmt::format("ALTER TABLE {}.t ADD COLUMN w int", schema)),
+                 "is temporary: its changes are not in the WAL",
+                 "use ALTER TABLE by itself");
+}
+
+// A policy that hides rows says so, and nothing that only follows from it.
+TEST_F(PlanCommand, SaysNothingThatFollowsFromHiddenRows) {
+  session().exec(
+      "CREATE TABLE t (id int PRIMARY KEY, v text); ALTER TABLE t ENABLE ROW "
+      "LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+
+  const Answer answer = plan(dsn(), kAdd);
+
+  expect_refusal(answer, "hide rows from the role itself");
+  EXPECT_EQ(answer.text.find("remedy: "), answer.text.rfind("remedy: "))
+      << answer.text;
+}
 
 // Script, table, role and folder: no second run to learn of the next reason.
 TEST_F(PlanCommand, SaysAllReasonsAtOnce) {
