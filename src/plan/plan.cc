@@ -390,6 +390,8 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
   if (!found.empty()) throw Refused(std::move(found));
   std::ranges::move(server_warnings(connection),
                     std::back_inserter(plan.warnings));
+  std::ranges::move(oid_warnings(connection, plan.sources),
+                    std::back_inserter(plan.warnings));
   return plan;
 }
 

@@ -1,5 +1,6 @@
 #include "pgrecast/plan/preconditions.h"
 
+#include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/leaf.h"
@@ -17,6 +18,35 @@
 
 namespace pgrecast::plan {
 namespace {
+
+// Column and type, of all that may hold the OID of a relation, or of its row
+// type, as data.
+constexpr const char* kOidColumns = R"sql(
+WITH RECURSIVE holder(type) AS (
+  SELECT t.oid FROM pg_catalog.unnest(
+    '{pg_catalog.regclass,pg_catalog.regtype}'::pg_catalog.regtype[]) AS t(oid)
+  UNION
+  SELECT t.oid FROM holder JOIN pg_catalog.pg_type base ON base.oid = holder.type
+  CROSS JOIN LATERAL (
+    SELECT base.typarray AS oid
+    UNION ALL
+    SELECT d.oid FROM pg_catalog.pg_type d WHERE d.typbasetype = base.oid
+    UNION ALL
+    SELECT c.reltype FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind = 'c'
+    WHERE a.atttypid = base.oid AND NOT a.attisdropped) AS t
+  WHERE t.oid <> 0)
+SELECT pg_catalog.format('%s.%s.%s (%s)', n.nspname, c.relname, a.attname,
+                         pg_catalog.format_type(a.atttypid, a.atttypmod))
+FROM holder
+JOIN pg_catalog.pg_attribute a ON a.atttypid = holder.type
+ AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p')
+ AND NOT c.relispartition AND c.relpersistence <> 't'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgrecast')
+  AND NOT pg_catalog.starts_with(n.nspname, 'pgrecast_')
+ORDER BY 1)sql";
 
 using catalog::Table;
 
@@ -385,6 +415,28 @@ std::vector<std::string> server_warnings(pg::Connection& connection) {
         "and the exchange's lock is replayed there");
   }
   return warnings;
+}
+
+std::vector<std::string> oid_warnings(pg::Connection& connection,
+                                      const std::vector<Table>& sources) {
+  const pg::Result columns = connection.exec(kOidColumns);
+  if (columns.empty() || sources.empty()) return {};
+  constexpr int kNamed = 10;
+  std::vector<std::string> names;
+  for (int row = 0; row < std::min(columns.rows(), kNamed); ++row) {
+    names.emplace_back(columns.text(row, 0));
+  }
+  if (columns.rows() > kNamed) {
+    names.push_back(fmt::format("and {} more", columns.rows() - kNamed));
+  }
+  std::vector<std::string> tables;
+  for (const Table& source : sources) tables.push_back(source.name.display());
+  return {fmt::format(
+      "the new table has another OID: what holds that of {} in its rows means "
+      "the old one from the exchange on, and must be updated by hand. It may "
+      "be "
+      "in: {}",
+      join(tables, ", "), join(names, ", "))};
 }
 
 }  // namespace pgrecast::plan

@@ -54,4 +54,10 @@ std::vector<std::string> version_warnings(int server_version);
 // What is allowed, and may surprise.
 std::vector<std::string> server_warnings(pg::Connection& connection);
 
+// Of the columns of this database that may hold a table's OID as data
+// (regclass, regtype, and what is made of them): no catalog tells whether one
+// does. Those of `sources` by name.
+std::vector<std::string> oid_warnings(
+    pg::Connection& connection, const std::vector<catalog::Table>& sources);
+
 }  // namespace pgrecast::plan

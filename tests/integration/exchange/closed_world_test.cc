@@ -36,6 +36,9 @@ std::vector<std::string> kinds_in_the_code() {
   add_matches(part, "'([a-z][a-z ]+)'", "member ", kinds);
   add_matches(dependents, R"re(log::warn\("catalog", "([a-z ]+)")re", "warned ",
               kinds);
+  add_matches(source("src/plan/preconditions.cc"),
+              R"re(\nstd::vector<std::string> (oid)_warnings\()re", "warned ",
+              kinds);
   for (const char* file : {"src/catalog/shape.cc", "src/exchange/inventory.cc",
                            "src/exchange/inventory_views.cc"}) {
     const std::string text = source(file);
@@ -115,6 +118,7 @@ constexpr Pair kPairs[] = {
      "^extension membership"},
     {"^refused TheTargetOfASubscription", "^target of a subscription"},
     {"^warned event trigger", "^event triggers"},
+    {"^warned oid", "^the table's OID as data"},
     // What is not known is in the words above the table.
     {"^refused UnknownKind", "."},
 };

@@ -538,6 +538,36 @@ TEST_F(PlanCommand, WarnsOfEventTriggersThatFireOnOurStatements) {
   EXPECT_NE(answer.text.find("watches"), std::string::npos) << answer.text;
 }
 
+// No catalog tells whether one of them holds the table's OID.
+TEST_F(PlanCommand, WarnsOfColumnsThatMayHoldTheTablesOid) {
+  session().exec(kTable);
+  EXPECT_EQ(plan(dsn(), kAdd).text.find("has another OID"), std::string::npos);
+  session().exec(R"sql(
+CREATE SCHEMA "Jobs";
+CREATE DOMAIN target AS regclass;
+CREATE TYPE step AS (name text, of target);
+CREATE TABLE "Jobs".queue (id oid, plain regclass, many regclass[], type regtype,
+  target target, targets target[], step step, gone regclass, role regrole)
+  PARTITION BY LIST (id);
+CREATE TABLE "Jobs".queue_rest PARTITION OF "Jobs".queue DEFAULT;
+ALTER TABLE "Jobs".queue DROP COLUMN gone;
+CREATE VIEW looks AS TABLE "Jobs".queue)sql");
+
+  const Answer answer = plan(dsn(), kAdd, {"--json"});
+
+  EXPECT_EQ(answer.code, 0) << answer.text;
+  EXPECT_NE(
+      answer.text.find(
+          "the new table has another OID: what holds that of public.t in its "
+          "rows means the old one from the exchange on, and must be updated by "
+          "hand. It may be in: Jobs.queue.many (regclass[]), Jobs.queue.plain "
+          "(regclass), Jobs.queue.step (public.step), Jobs.queue.target "
+          "(public.target), "
+          "Jobs.queue.targets (public.target[]), Jobs.queue.type (regtype)\""),
+      std::string::npos)
+      << answer.text;
+}
+
 TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
   session().exec(kTable);
   const std::string state =
