@@ -25,7 +25,21 @@ old(oid) AS (
   SELECT i.inhrelid FROM old JOIN pg_catalog.pg_inherits i ON i.inhparent = old.oid),
 source AS (
   SELECT c.oid, c.relname, c.relnamespace, c.relreplident, c.relrowsecurity, c.relkind
-  FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)
+  FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid),
+node AS (
+  SELECT c.oid, c.relname, p.relname AS of,
+         pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound,
+         pg_catalog.pg_get_partkeydef(c.oid) AS key
+  FROM pg_catalog.pg_class c
+  LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+  LEFT JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+  WHERE c.oid IN (SELECT part.oid FROM part UNION ALL SELECT old.oid FROM old)),
+-- Every row stays in the partition of the name that it is in now, since a
+-- partition key is part of the table's key, whose values stay.
+same_tree AS (
+  SELECT pg_catalog.count(*) = 0 AS holds FROM (
+    SELECT n.relname, n.of, n.bound, n.key FROM node n
+    GROUP BY n.relname, n.of, n.bound, n.key HAVING pg_catalog.count(*) <> 2) AS x)
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_constraint'::pg_catalog.regclass, f.oid, 0)
          || CASE WHEN f.confrelid = source.oid AND f.conrelid <> source.oid
               THEN ' references the table, which becomes a partitioned one'
@@ -47,20 +61,21 @@ WHERE NOT t.tgisinternal AND (t.tgtype & 1) = 1
   AND (t.tgoldtable IS NOT NULL OR t.tgnewtable IS NOT NULL)
 UNION ALL
 SELECT 'publication ' || p.pubname || CASE
-         WHEN NOT p.pubviaroot THEN
+         WHEN NOT p.pubviaroot AND NOT same_tree.holds THEN
            ' publishes the partitions of the table as tables of their own, which its subscribers may not have'
          WHEN source.relreplident <> 'd' THEN
            ' publishes the table with a replica identity that is not the default, which partitions would not have'
          ELSE ' publishes the table, and the new one has no primary key: its updates would fail' END,
-       CASE WHEN NOT p.pubviaroot THEN
+       CASE WHEN NOT p.pubviaroot AND NOT same_tree.holds THEN
               'ALTER PUBLICATION .. SET (publish_via_partition_root = true)'
             WHEN source.relreplident <> 'd' THEN
               'ALTER TABLE .. REPLICA IDENTITY DEFAULT, or take the table out of the publication'
             ELSE 'give the new table a primary key, or take the table out of the publication' END
-FROM source JOIN pg_catalog.pg_publication_rel r ON r.prrelid = source.oid
+FROM source CROSS JOIN same_tree
+JOIN pg_catalog.pg_publication_rel r ON r.prrelid = source.oid
 JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
 WHERE NOT pg_catalog.starts_with(p.pubname, 'pgrecast_')
-  AND (NOT p.pubviaroot OR source.relreplident <> 'd' OR NOT EXISTS (
+  AND (NOT p.pubviaroot AND NOT same_tree.holds OR source.relreplident <> 'd' OR NOT EXISTS (
     SELECT FROM pg_catalog.pg_index k WHERE k.indrelid = $2::pg_catalog.oid AND k.indisprimary))
 UNION ALL
 SELECT pg_catalog.format('column %s is an identity column of a partitioned table', a.attname),

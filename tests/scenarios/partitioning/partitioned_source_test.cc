@@ -3,6 +3,8 @@
 
 #include "scenarios/lifecycle/lifecycle.h"
 #include "scenarios/partitioning/moving_load.h"
+#include "support/eventually.h"
+#include "support/pg_cluster.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -289,6 +291,91 @@ TEST_F(PartitionedSource, ReferencesToItComeAlongAndAreEnforced) {
                 "'%pgrecast%'"),
             "0");
   EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
+}
+
+// Those who know the table follow, and those who know its partitions: these
+// stay what they are, and every row stays where it is.
+TEST_F(PartitionedSource, ItsSubscribersFollowAndThoseOfItsPartitions) {
+  session().exec("CREATE PUBLICATION by_leaf FOR TABLE orders");
+  const Texts leaves = {"orders_2023", "orders_2024", "orders_2025_h1",
+                        "orders_2025_h2", "orders_rest"};
+  PgCluster elsewhere;
+  Session subscriber = elsewhere.session();
+  subscriber.exec(
+      "CREATE TABLE orders (id integer, placed timestamp, customer integer, "
+      "code text, amount numeric, legacy text, PRIMARY KEY (id, placed))");
+  std::string all;
+  for (const std::string& leaf : leaves) {
+    subscriber.exec(
+        fmt::format("CREATE TABLE {} (LIKE orders INCLUDING ALL)", leaf));
+    all += fmt::format("{}TABLE {}", all.empty() ? "" : " UNION ALL ", leaf);
+  }
+  for (const char* publication : {"outside", "by_leaf"}) {
+    subscriber.exec(fmt::format(
+        "CREATE SUBSCRIPTION {0} CONNECTION $conninfo${1}$conninfo$ "
+        "PUBLICATION {0}",
+        publication, superuser_dsn()));
+  }
+  ASSERT_TRUE(eventually([&] {
+    return subscriber.query_value(
+               "SELECT count(*) FROM pg_subscription_rel WHERE srsubstate = "
+               "'r'") == "6";
+  })) << elsewhere.log_text();
+  MovingLoad load(dsn(), MovingLoad::Through::kLeavesToo);
+  ASSERT_TRUE(load.goes_on(50));
+
+  expect_run(0, "",
+             write_script("orders",
+                          "ALTER TABLE orders ALTER COLUMN code TYPE text, "
+                          "ALTER COLUMN amount SET DEFAULT 7;"));
+
+  ASSERT_TRUE(load.goes_on(200));
+  load.stop();
+  EXPECT_EQ(load.failures(), "");
+  const std::string digest =
+      "SELECT count(*) || md5(string_agg(concat_ws(' ', id, placed, customer, "
+      "code, amount, legacy), ',' ORDER BY id, placed)) FROM ";
+  const std::string now = session().query_value(digest + "orders");
+  for (const std::string& there : {std::string("orders"), all}) {
+    EXPECT_TRUE(eventually([&] {
+      return subscriber.query_value(
+                 fmt::format("{} ({}) AS o", digest,
+                             there == all ? all : "TABLE orders")) == now;
+    })) << there
+        << elsewhere.log_text();
+  }
+  EXPECT_EQ(elsewhere.log_text().find("ERROR"), std::string::npos)
+      << elsewhere.log_text();
+  subscriber.exec("DROP SUBSCRIPTION outside");
+  subscriber.exec("DROP SUBSCRIPTION by_leaf");
+}
+
+// A row of it would be somewhere else, and its subscribers not hear of that.
+TEST_F(PartitionedSource, SubscribersOfItsPartitionsKeepThemFromChanging) {
+  session().exec("CREATE PUBLICATION by_leaf FOR TABLE orders");
+  const std::string table = R"sql(
+CREATE TABLE orders (
+  id bigint NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL, customer integer NOT NULL,
+  code text NOT NULL, amount numeric NOT NULL, PRIMARY KEY (id, placed))
+  PARTITION BY RANGE ({});
+CREATE TABLE orders_2023 PARTITION OF orders FOR VALUES FROM ({}) TO ({});
+CREATE TABLE orders_rest PARTITION OF orders DEFAULT;)sql";
+  session().exec(
+      "DROP TABLE orders_2024, \"Orders 2025\";"
+      "ALTER PUBLICATION outside DROP TABLE orders");
+  for (const Texts& tree : {Texts{"id", "1", "5000"},
+                            Texts{"placed", "'2023-01-01'", "'2023-07-01'"}}) {
+    expect_run(kRefused,
+               "publication by_leaf publishes the partitions of the table as "
+               "tables of their own",
+               write_script("orders", fmt::format(fmt::runtime(table), tree[0],
+                                                  tree[1], tree[2])));
+  }
+  expect_run(
+      0, "",
+      write_script("orders", fmt::format(fmt::runtime(table), "placed",
+                                         "'2023-01-01'", "'2024-01-01'")));
 }
 
 TEST_F(PartitionedSource, ItsForeignKeysComeAlongAndAreEnforced) {
