@@ -101,8 +101,7 @@ catalog::Fingerprint unpublished(catalog::Fingerprint fingerprint) {
 void refuse_changed(const Context& context, const plan::TableTarget& target,
                     const catalog::Fingerprint& before,
                     const catalog::Fingerprint& now) {
-  const auto difference =
-      unpublished(before).shape_difference(unpublished(now));
+  const auto difference = before.shape_difference(now);
   if (difference.empty()) return;
   const std::string name = target.source.display();
   if (context.record.phase == Phase::kPreparing) {
@@ -124,9 +123,10 @@ void create_all_shadows(Context& context, const script::Script& script,
   plan::Plan plan = planned;
   pg::Transaction transaction(connection);
   for (std::size_t i = 0; i < plan.targets.size(); ++i) {
-    refuse_changed(context, plan.targets[i], plan.fingerprints[i],
-                   catalog::read_fingerprint(connection, plan.sources[i].oid,
-                                             context.record.publication));
+    refuse_changed(
+        context, plan.targets[i], unpublished(plan.fingerprints[i]),
+        unpublished(catalog::read_fingerprint(connection, plan.sources[i].oid,
+                                              context.record.publication)));
   }
   plan::build_shadows(connection, script, plan);
   context.record.schemas = plan.schemas;
@@ -165,7 +165,8 @@ bool look_at_sources(Context& context) {
   for (const plan::MigratedTable& table : context.tables) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         *context.control, table.source.oid, context.record.publication);
-    refuse_changed(context, table.target, table.fingerprint, now);
+    refuse_changed(context, table.target, unpublished(table.fingerprint),
+                   unpublished(now));
     published = published && table.fingerprint.shape == now.shape;
   }
   return published;
@@ -176,7 +177,8 @@ void know_publication(Context& context) {
   for (plan::MigratedTable& table : context.tables) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         *context.control, table.source.oid, context.record.publication);
-    refuse_changed(context, table.target, table.fingerprint, now);
+    refuse_changed(context, table.target, unpublished(table.fingerprint),
+                   unpublished(now));
     table.fingerprint = now;
   }
   context.make_guard();
@@ -416,7 +418,8 @@ void find_start(Context& context) {
         connection, table.source.oid, context.record.publication);
     // The copy and the stream know the table as it was when the shadow was
     // made.
-    refuse_changed(context, table.target, table.fingerprint, now);
+    refuse_changed(context, table.target, unpublished(table.fingerprint),
+                   unpublished(now));
     table.fingerprint = now;
     // A partition that came since the shadow was made, say.
     if (const auto changed = plan::changed_partitions(connection, table.target,
@@ -451,6 +454,7 @@ Accepted accept_changes(Context& context) {
     const catalog::Fingerprint now = catalog::read_fingerprint(
         connection, table.source.oid, context.record.publication);
     if (table.fingerprint.holds(now)) continue;
+    // All of it: what was not published for a while, --repair alone mends.
     refuse_changed(context, table.target, table.fingerprint, now);
     const bool rewritten = table.fingerprint.storage != now.storage;
     const bool relabelled =
