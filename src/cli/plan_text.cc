@@ -242,8 +242,8 @@ void table_lines(Page& page, const PlanReport& report, std::size_t index) {
   if (!table.silent_triggers.empty()) {
     page.line(
         "  ! ",
-        fmt::format("{} {}: not fired for the script's UPDATE and "
-                    "DELETE, as by hand",
+        fmt::format("{} {}: not fired; by hand the script's UPDATE or "
+                    "DELETE would do so",
                     table.silent_triggers.size() == 1 ? "trigger" : "triggers",
                     join(table.silent_triggers, ", ")),
         Ink::kChanged);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -205,6 +206,66 @@ TEST_F(PlanReportTest, HasTheFieldsOfItsManual) {
     if (key == "version" || key == "migration" || key == "tables") continue;
     EXPECT_THAT(table, HasSubstr("`" + key + "`"));
   }
+}
+
+// The words of a plan without what differs from one run to the next: figures,
+// with them where lines break, and how the time for the sample is put.
+std::string words_of(std::istream& text) {
+  static const std::regex figure("[0-9a-f]{16}|[0-9]+([.,][0-9]+)*([kMGT]?B)?");
+  std::string words;
+  bool of_time = false;
+  for (std::string line; std::getline(text, line);) {
+    if (line.empty() || line.front() != ' ') {
+      of_time = line.starts_with("Expected time");
+    }
+    if (of_time) continue;
+    std::istringstream rest(std::regex_replace(line, figure, "N"));
+    for (std::string word; rest >> word;) words += word + ' ';
+  }
+  return words;
+}
+
+// The block that follows the mark, without its indentation.
+std::string shown_in_manual() {
+  std::ifstream file(std::string(PGRECAST_TEST_SOURCE_DIR) +
+                     "/docs/reference/plan.md");
+  std::string line;
+  while (std::getline(file, line) &&
+         line != "<!-- a plan as it is printed -->") {
+  }
+  std::string block;
+  while (std::getline(file, line) &&
+         (line.empty() || line.starts_with("    "))) {
+    block += (line.empty() ? line : line.substr(4)) + '\n';
+  }
+  return block;
+}
+
+TEST_F(PlanReportTest, IsPrintedAsItsManualShowsIt) {
+  session().exec(R"sql(
+DROP TABLE orders, lines CASCADE; DROP TABLE customers;
+CREATE TABLE customers (id integer PRIMARY KEY);
+CREATE TABLE orders (id integer PRIMARY KEY, customer integer REFERENCES
+  customers, price integer, note text, old varchar(20));
+CREATE INDEX orders_customer_idx ON orders (customer);
+CREATE VIEW dear AS SELECT id, price FROM orders WHERE price > 900;
+GRANT SELECT ON orders TO PUBLIC;
+CREATE TRIGGER audit AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION f();
+INSERT INTO customers SELECT generate_series(1, 1000);
+INSERT INTO orders SELECT n, n % 1000 + 1, n % 997, 'a note', 'old'
+  FROM generate_series(1, 200000) n;
+ANALYZE orders)sql");
+  std::ofstream(script_) << R"sql(
+ALTER TABLE orders ALTER COLUMN id TYPE bigint, DROP COLUMN old,
+  ADD COLUMN region text NOT NULL DEFAULT 'none';
+UPDATE orders SET region = 'north' WHERE price > 500;
+CREATE INDEX orders_region_idx ON orders (region);
+)sql";
+
+  const std::string output = planned({"--name", "orders_bigint"});
+  std::istringstream printed(output);
+  std::istringstream shown(shown_in_manual());
+  EXPECT_EQ(words_of(printed), words_of(shown)) << output;
 }
 
 TEST_F(PlanReportTest, SaysWhatTheScriptDoes) {

@@ -99,7 +99,7 @@ public.orders
   - 1 partition: p_gone
   + 1 partition: p_new
     1 partition stays as it is
-  ! trigger audit: not fired for the script's UPDATE and DELETE, as by hand
+  ! trigger audit: not fired; by hand the script's UPDATE or DELETE would do so
 )"));
 }
 
