@@ -557,6 +557,8 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
       ON dropped.schema = sn.nspname AND dropped.name = s.stxname
     WHERE d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass
       AND s.oid = d.objid)
+  AND NOT (con.contype = 'f' AND con.conrelid = $1::pg_catalog.oid
+           AND con.conname = ANY ($7::pg_catalog.text[]))
 ORDER BY 1, 2)sql";
 
 // A sequence whose column the new shape lacks stays with the old table, and is
@@ -663,6 +665,8 @@ std::vector<Refusal> dependents_on_dropped_columns(pg::Connection& connection,
   std::vector<pg::Param> and_dropped = params;
   and_dropped.emplace_back(pg::array_literal(schemas));
   and_dropped.emplace_back(pg::array_literal(names));
+  and_dropped.emplace_back(pg::array_literal(std::vector<std::string>(
+      table.dropped_foreign_keys.begin(), table.dropped_foreign_keys.end())));
   const pg::Result columns = connection.exec(kColumnDependents, and_dropped);
   std::vector<Refusal> refusals;
   refusals.reserve(static_cast<std::size_t>(columns.rows()));

@@ -254,6 +254,7 @@ class Reader {
   void statistics(const ExchangeTable& table);
   void own_objects(const ExchangeTable& table);
   void foreign_keys(const ExchangeTable& table);
+  bool drops_foreign_key(Oid referencing, const std::string& name) const;
   std::vector<Carried::LeafKeys::Leaf> leaves_of(Oid table, bool partitioned);
   void make_on_leaves(const pg::Result& keys, int row,
                       std::vector<Carried::LeafKeys::Leaf> leaves);
@@ -474,9 +475,12 @@ void Reader::foreign_keys(const ExchangeTable& table) {
   for (int row = 0; row < result.rows(); ++row) {
     if (!seen_.insert(result.number<Oid>(row, 0)).second) continue;
     carried_.before.emplace_back(result.text(row, 1));
-    const bool dropped =
-        result.number<Oid>(row, 5) == table.source_oid &&
-        table.dropped_foreign_keys.contains(std::string(result.text(row, 9)));
+    const bool dropped = drops_foreign_key(result.number<Oid>(row, 5),
+                                           std::string(result.text(row, 9)));
+    if (dropped) {
+      carried_.dropped_references.insert(fmt::format(
+          "referenced by {} {}", result.text(row, 6), result.text(row, 9)));
+    }
     auto leaves =
         leaves_of(result.number<Oid>(row, 5), result.boolean(row, 11));
     if (!dropped && !leaves.empty() && !result.is_null(row, 3)) {
@@ -493,6 +497,14 @@ void Reader::foreign_keys(const ExchangeTable& table) {
       carried_.other_tables.emplace_back(result.text(row, end + 1));
     }
   }
+}
+
+// Whether the script does. Either end of one may be met first.
+bool Reader::drops_foreign_key(Oid referencing, const std::string& name) const {
+  const auto ours =
+      std::ranges::find(tables_, referencing, &ExchangeTable::source_oid);
+  return ours != tables_.end() &&
+         ours->target->dropped_foreign_keys.contains(name);
 }
 
 // Those that the table will have, as they are called after the exchange; none

@@ -78,6 +78,9 @@ struct Carried {
     std::vector<Leaf> leaves;
   };
   std::vector<LeafKeys> leaf_keys;
+  // By which an inventory knows, at their other ends, foreign keys that the
+  // script drops.
+  std::set<std::string> dropped_references;
   // Outside of the transaction.
   std::vector<std::string> afterwards;
 };

@@ -208,10 +208,11 @@ class Proof {
     if (fact.starts_with(kForeignKey)) {
       std::string name = fact.substr(kForeignKey.size());
       if (name.starts_with("comment ")) name = name.substr(8);
-      if (table_.dropped_foreign_keys.contains(name)) return;
+      if (target_.dropped_foreign_keys.contains(name)) return;
       // Its leaves have it, until it is valid.
       if (on_leaves(name)) return;
     }
+    if (carried_.dropped_references.contains(fact)) return;
     if (fact.starts_with("referenced by ") && expect_from_leaves(fact)) return;
     if (fact.starts_with("owned sequence ")) return expect_owned(fact, value);
     if (fact.starts_with("identity ")) return expect_identity(fact, value);

@@ -64,6 +64,12 @@ bool is_gone(const std::string& fact, const exchange::ExchangeTable& table,
                           })) {
     return true;
   }
+  constexpr std::string_view kForeignKey = "foreign key ";
+  if (fact.starts_with(kForeignKey) &&
+      table.target->dropped_foreign_keys.contains(
+          fact.substr(kForeignKey.size()))) {
+    return true;
+  }
   if (exchange::handed_over(fact)) return false;
   if (!fact.starts_with(kColumn)) return !shadow.contains(fact);
   const auto renamed = table.renamed.find(fact.substr(kColumn.size()));

@@ -87,10 +87,15 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid AND n.nspname = $2
 ORDER BY s.stxname)sql";
 
-// Those that the source has come along otherwise (report_carried.cc).
+// Those that the source has come along otherwise (report_carried.cc), foreign
+// keys too.
 void append_statistics(pg::Connection& connection,
                        const exchange::ExchangeTable& table,
                        std::vector<ShapeChange>& changes) {
+  for (const std::string& gone : table.target->dropped_foreign_keys) {
+    changes.push_back(
+        {.what = "foreign key " + gone, .before = "dropped", .after = ""});
+  }
   for (const catalog::QualifiedName& gone : table.target->dropped_statistics) {
     changes.push_back(
         {.what = "statistics " + gone.name, .before = "dropped", .after = ""});

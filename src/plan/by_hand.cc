@@ -6,6 +6,7 @@
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/leaf.h"
 
+#include "foreign_keys.h"
 #include "hand_effects.h"
 #include "script_settings.h"
 #include "script_statistics.h"
@@ -67,6 +68,7 @@ class Hand {
     const script::Statement* empty_since = nullptr;
     bool recreated = false;
     std::set<std::string> partitions;
+    std::set<std::string> dropped_foreign_keys;
   };
 
   void make_clone(std::size_t table);
@@ -101,12 +103,12 @@ class Hand {
              const script::CreateTable& body);
   void apply(const script::Statement& statement,
              const script::CreatePartition& body);
+  void apply(const script::Statement& statement,
+             const script::AlterTable& body);
+  void run_on_table(const script::Statement& statement, std::size_t table);
   template <typename Body>
   void apply(const script::Statement& statement, const Body& body) {
-    const std::size_t table = table_of(body.table);
-    put_rows_back(table);
-    run(statement, script_->with_table_replaced(
-                       statement, (*tables_)[table].clone.quoted()));
+    run_on_table(statement, table_of(body.table));
   }
 
   pg::Connection* connection_;
@@ -185,6 +187,32 @@ void Hand::run(const script::Statement& statement, const std::string& sql) {
   } catch (const pg::SqlError& error) {
     throw HandFailure(statement, error);
   }
+}
+
+void Hand::run_on_table(const script::Statement& statement, std::size_t table) {
+  put_rows_back(table);
+  run(statement, script_->with_table_replaced(
+                     statement, (*tables_)[table].clone.quoted()));
+}
+
+// A foreign key can be dropped once, as the folding has seen to.
+void Hand::apply(const script::Statement& statement,
+                 const script::AlterTable& body) {
+  const std::size_t table = table_of(body.table);
+  for (const script::Subcommand& subcommand : body.subcommands) {
+    if (subcommand.kind != script::AlterKind::kDropConstraint ||
+        states_[table].recreated ||
+        states_[table].dropped_foreign_keys.contains(subcommand.name)) {
+      continue;
+    }
+    const HandTable& hand = (*tables_)[table];
+    if (stand_in_for_foreign_key(*connection_, hand.source->oid,
+                                 states_[table].oid, hand.clone,
+                                 subcommand.name)) {
+      states_[table].dropped_foreign_keys.insert(subcommand.name);
+    }
+  }
+  run_on_table(statement, table);
 }
 
 void Hand::apply(const script::Statement& statement,

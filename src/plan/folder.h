@@ -105,6 +105,9 @@ class Folder {
                         const std::optional<std::string>& alias);
   void refuse_foreign_key(const Folding& folding, std::size_t offset,
                           const std::string& name);
+  void drop_foreign_key(Folding& folding, std::size_t offset,
+                        const std::string& name);
+  void drop_foreign_keys_of_lost_columns(Folding& folding);
   std::string expression_text(const script::Expression& expression) const;
   void follow_names(const script::Statement& statement, Folding& folding);
   Folding* made_anew_by_script(const script::TableName& name);

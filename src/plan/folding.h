@@ -43,6 +43,7 @@ struct Folding {
   ScriptGrants grants;
   std::size_t first_grant = 0;  // where it stands
   std::vector<catalog::QualifiedName> dropped_statistics;
+  std::set<std::string> dropped_foreign_keys;
 };
 
 // The columns of the query that tell a row's place.

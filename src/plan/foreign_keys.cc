@@ -20,8 +20,9 @@ namespace {
 using catalog::Column;
 using catalog::Oid;
 
-// Foreign keys that touch one of the tables $1, whose clones are $2. What is
-// referenced, and what references it: the clone where there is one.
+// Foreign keys that touch one of the tables $1, whose clones are $2, but for
+// those of tables $3 that are called $4. What is referenced, and what
+// references it: the clone where there is one.
 constexpr const char* kTouching = R"sql(
 WITH moved AS (
   SELECT m.source, m.clone FROM ROWS FROM (
@@ -39,7 +40,12 @@ touching AS (
   LEFT JOIN moved tm ON tm.source = c.conrelid
   LEFT JOIN moved fm ON fm.source = c.confrelid
   WHERE c.contype = 'f' AND c.conparentid = 0
-    AND (tm.source IS NOT NULL OR fm.source IS NOT NULL))
+    AND (tm.source IS NOT NULL OR fm.source IS NOT NULL)
+    AND NOT EXISTS (
+      SELECT FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.oid[]),
+                             pg_catalog.unnest($4::pg_catalog.text[]))
+        AS dropped(source, name)
+      WHERE dropped.source = c.conrelid AND dropped.name = c.conname))
 )sql";
 
 // Pairs of columns of which the referenced one changes its type.
@@ -95,18 +101,27 @@ std::string oid_array(const std::vector<Oid>& oids) {
 
 class ForeignKeys {
  public:
-  ForeignKeys(pg::Connection& connection, const std::vector<FoldTable>& tables)
+  ForeignKeys(pg::Connection& connection, const std::vector<FoldTable>& tables,
+              const std::vector<TableTarget>& targets)
       : connection_(connection), schema_(tables.front().shadow.schema) {
     std::vector<Oid> sources;
     std::vector<Oid> clones;
-    for (const FoldTable& table : tables) {
+    std::vector<Oid> dropped_from;
+    std::vector<std::string> dropped;
+    for (std::size_t i = 0; i < tables.size(); ++i) {
+      const FoldTable& table = tables[i];
+      for (const std::string& name : targets[i].dropped_foreign_keys) {
+        dropped_from.push_back(table.source.oid);
+        dropped.push_back(name);
+      }
       sources.push_back(table.source.oid);
       clones.push_back(catalog::find_relation(connection, table.shadow.schema,
                                               table.shadow.name)
                            .value());
       clone_names_[clones.back()] = table.shadow.quoted();
     }
-    touched_ = {oid_array(sources), oid_array(clones)};
+    touched_ = {oid_array(sources), oid_array(clones), oid_array(dropped_from),
+                pg::array_literal(dropped)};
   }
 
   std::vector<Refusal> problems() && {
@@ -227,8 +242,27 @@ class ForeignKeys {
 }  // namespace
 
 std::vector<Refusal> foreign_key_problems(
-    pg::Connection& connection, const std::vector<FoldTable>& tables) {
-  return ForeignKeys(connection, tables).problems();
+    pg::Connection& connection, const std::vector<FoldTable>& tables,
+    const std::vector<TableTarget>& targets) {
+  return ForeignKeys(connection, tables, targets).problems();
+}
+
+bool stand_in_for_foreign_key(pg::Connection& connection, Oid source,
+                              Oid clone_oid,
+                              const catalog::QualifiedName& clone,
+                              const std::string& name) {
+  const pg::Result found = connection.exec(
+      "SELECT FROM pg_catalog.pg_constraint c WHERE c.conname = $3"
+      " AND c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'"
+      " AND c.conparentid = 0 AND NOT EXISTS ("
+      "  SELECT FROM pg_catalog.pg_constraint n WHERE n.conname = $3"
+      "   AND n.conrelid = $2::pg_catalog.oid)",
+      {source, clone_oid, name});
+  if (found.empty()) return false;
+  connection.exec(
+      fmt::format("ALTER TABLE {} ADD CONSTRAINT {} CHECK (true) NOT VALID",
+                  clone.quoted(), pg::quote_identifier(name)));
+  return true;
 }
 
 }  // namespace pgrecast::plan

@@ -221,7 +221,8 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
                   Plan& plan, const LookAtShadows& look = {}) {
   plan.schemas.clear();
   const std::vector<FoldTable> tables = fold_into(connection, script, plan);
-  std::vector<Refusal> refusals = foreign_key_problems(connection, tables);
+  std::vector<Refusal> refusals =
+      foreign_key_problems(connection, tables, plan.targets);
   std::vector<TriedTable> tried;
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const FoldTable& table = tables[i];
@@ -235,10 +236,12 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
     tried.push_back(
         {.source = table.source.name,
          .shadow = table.shadow,
-         .shape = {.source = table.source.oid,
-                   .target = oid,
-                   .renamed = plan.targets[i].renamed,
-                   .dropped_statistics = plan.targets[i].dropped_statistics}});
+         .shape = {
+             .source = table.source.oid,
+             .target = oid,
+             .renamed = plan.targets[i].renamed,
+             .dropped_statistics = plan.targets[i].dropped_statistics,
+             .dropped_foreign_keys = plan.targets[i].dropped_foreign_keys}});
     append(refusals, catalog::dependents_on_dropped_columns(
                          connection, tried.back().shape));
     append(refusals, taken_names(connection, table.source, oid, plan.sources));

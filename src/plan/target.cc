@@ -114,6 +114,7 @@ std::string TableTarget::to_json() const {
                         {"renamed", renamed},
                         {"grants", array_of(grants)},
                         {"dropped_statistics", array_of(dropped_statistics)},
+                        {"dropped_foreign_keys", dropped_foreign_keys},
                         {"changes", changes}}
       .dump();
 }
@@ -151,6 +152,7 @@ TableTarget TableTarget::from_json(const std::string& json) {
       target.dropped_statistics.push_back(name_from(name));
     }
   }
+  parsed.at("dropped_foreign_keys").get_to(target.dropped_foreign_keys);
   parsed.at("changes").get_to(target.changes);
   return target;
 }

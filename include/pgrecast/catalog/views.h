@@ -5,6 +5,7 @@
 #include "pgrecast/pg/connection.h"
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Reshaped {
   std::map<std::string, std::string> renamed = {};
   // Statistics of the source that the script drops.
   std::vector<QualifiedName> dropped_statistics = {};
+  // Foreign keys of the source that the script drops.
+  std::set<std::string> dropped_foreign_keys = {};
 };
 
 // A view that reads sources, itself or through other views.

@@ -29,8 +29,6 @@ struct ExchangeTable {
   // and owned sequences follow. Without an entry a column keeps its name, and
   // one that the shadow does not have was dropped by the script.
   std::map<std::string, std::string> renamed = {};
-  // Foreign keys of the source that the script drops: they are not re-created.
-  std::set<std::string> dropped_foreign_keys = {};
   // The inventory of a table of the target's shape, from when it was planned.
   // Without it columns, constraints, comments and options are compared with
   // the source's where the script changes nothing (target.changes is empty),

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,9 @@ struct TableTarget {
   std::vector<ScriptGrant> grants;
   // Statistics of the source that the script drops: they stay behind.
   std::vector<catalog::QualifiedName> dropped_statistics;
+  // Foreign keys of the source that the script drops, itself or with a column
+  // of theirs: they are not made again.
+  std::set<std::string> dropped_foreign_keys;
   // For people: what the script changes, a line each.
   std::vector<std::string> changes;
 

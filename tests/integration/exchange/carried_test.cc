@@ -152,7 +152,7 @@ TEST_F(CarriedTest, AForeignKeyThatTheScriptDropsIsNotMadeAgain) {
       "REFERENCES parent NOT VALID");
   ExchangeTable t = table("t");
   last_target().changes = {"drops the foreign key up"};
-  t.dropped_foreign_keys = {"up"};
+  last_target().dropped_foreign_keys = {"up"};
 
   exchange({t});
 

@@ -163,5 +163,68 @@ TEST_F(ForeignKeysTest, NothingIsLeftOfTheQuestion) {
             "3");
 }
 
+constexpr const char* kDropped = R"sql(
+CREATE TABLE src.countries (id int PRIMARY KEY);
+CREATE TABLE src.t (id int PRIMARY KEY, boss int REFERENCES src.t, a int, b int,
+  country int REFERENCES src.countries, UNIQUE (id, a),
+  CONSTRAINT pair FOREIGN KEY (b, a) REFERENCES src.t (id, a));
+INSERT INTO src.countries VALUES (1);
+INSERT INTO src.t VALUES (1, 1, 1, 1, 1))sql";
+
+// By hand a column takes them along, without CASCADE.
+TEST_F(ForeignKeysTest, ThoseThatTheScriptDropsAreKnown) {
+  session().exec(kDropped);
+
+  const Plan plan = plan_of(
+      "ALTER TABLE t DROP CONSTRAINT t_boss_fkey, ALTER boss TYPE bigint;"
+      "ALTER TABLE t RENAME country TO c; ALTER TABLE t DROP c, DROP a");
+
+  const TableTarget& target = plan.targets.at(0);
+  EXPECT_THAT(target.dropped_foreign_keys,
+              ElementsAre("pair", "t_boss_fkey", "t_country_fkey"));
+  EXPECT_EQ(TableTarget::from_json(target.to_json()).dropped_foreign_keys,
+            target.dropped_foreign_keys);
+}
+
+TEST_F(ForeignKeysTest, OnesThatStayAreNotDropped) {
+  session().exec(kDropped);
+
+  const Plan plan = plan_of(
+      "ALTER TABLE t ALTER b TYPE bigint; ALTER TABLE t DROP CONSTRAINT IF "
+      "EXISTS none; ALTER TABLE t ADD CONSTRAINT mine CHECK (b > 0);"
+      "ALTER TABLE t DROP CONSTRAINT mine");
+
+  EXPECT_THAT(plan.targets.at(0).dropped_foreign_keys, IsEmpty());
+}
+
+// The name is free again, for a constraint of another kind.
+TEST_F(ForeignKeysTest, ANameThatIsDroppedMayBeTakenAgain) {
+  session().exec(kDropped);
+
+  const Plan plan = plan_of(
+      "ALTER TABLE t DROP CONSTRAINT pair, ADD CONSTRAINT pair CHECK (b > 0)");
+
+  EXPECT_THAT(plan.targets.at(0).dropped_foreign_keys, ElementsAre("pair"));
+}
+
+TEST_F(ForeignKeysTest, OneIsDroppedOnlyOnce) {
+  session().exec(kDropped);
+
+  EXPECT_THAT(refusals("ALTER TABLE t DROP CONSTRAINT pair; ALTER TABLE t DROP "
+                       "CONSTRAINT pair"),
+              ElementsAre(Field(&Refusal::what, HasSubstr("does not exist"))));
+}
+
+// Without the key that refers to it, the other may become what it likes.
+TEST_F(ForeignKeysTest, ADroppedOneKeepsNoKeyFromBeingWidened) {
+  session().exec(kUsers);
+
+  EXPECT_THAT(
+      refusals("ALTER TABLE users ALTER id TYPE bigint, ALTER boss TYPE "
+               "bigint; ALTER TABLE orders DROP CONSTRAINT "
+               "orders_by_fkey, DROP COLUMN on_behalf_of"),
+      IsEmpty());
+}
+
 }  // namespace
 }  // namespace pgrecast::plan

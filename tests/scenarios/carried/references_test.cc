@@ -331,5 +331,30 @@ TEST_F(ReferencesTest, WhatCannotBeValidatedDoesNotKeepTheOthersFromIt) {
             "unsure");
 }
 
+// One by its name, others with their columns; the rest comes along. Both ends
+// of some are of the script, and of one the other end is not.
+TEST_F(ReferencesTest, ThoseThatTheScriptDropsAreGoneAndNoOthers) {
+  const std::string keys =
+      "SELECT string_agg(conrelid::regclass || ' ' || conname, ', ' ORDER BY "
+      "conrelid::regclass::text, conname) FROM pg_constraint WHERE contype = "
+      "'f' AND conrelid::regclass::text !~ '_twin'";
+  ASSERT_EQ(session().query_value(keys),
+            "audit who, items of, notes note_by, old unsure, orders by "
+            "\"whom, users boss, users country");
+
+  migrate("drops", R"sql(
+ALTER TABLE users ALTER COLUMN id TYPE bigint, DROP CONSTRAINT boss,
+  DROP COLUMN country;
+ALTER TABLE orders ALTER COLUMN user_id TYPE bigint;
+ALTER TABLE items DROP CONSTRAINT of, DROP COLUMN order_id;
+ALTER TABLE notes DROP COLUMN user_id;
+)sql");
+
+  EXPECT_EQ(session().query_value(keys),
+            "audit who, old unsure, orders by \"whom");
+  EXPECT_EQ(session().try_exec("INSERT INTO orders VALUES (-1, -1)"), "23503");
+  command("finish", "drops");
+}
+
 }  // namespace
 }  // namespace pgrecast::test
