@@ -567,6 +567,7 @@ bool Exchange::exchange() {
   if (!twins_are_right()) return false;
   read_before();
   if (blocked_by_long_holders(other_relations())) return false;
+  PGRECAST_SYNC_POINT("exchange:definitions_read");
   // A vacuum of theirs has to give way, too.
   if (!lock_gently(carried_.other_tables)) return false;
   if (!lock_materialized_gently()) return false;

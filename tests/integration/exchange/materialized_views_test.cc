@@ -5,6 +5,7 @@
 #include "pgrecast/plan/twins.h"
 
 #include "exchange_fixture.h"
+#include "support/eventually.h"
 #include "support/schema_dump.h"
 
 namespace pgrecast::exchange {
@@ -229,6 +230,81 @@ TEST_F(MaterializedViewsTest, AnAttemptGivesWayToARefreshThatRuns) {
   exchange({t});
   EXPECT_EQ(value("SELECT count(*) FROM mv"), "9");
 }
+
+class VacuumedTest : public MaterializedViewsTest,
+                     public ::testing::WithParamInterface<const char*> {};
+
+// As with a table (ExchangeTest.AutovacuumGivesWay): one that goes on for
+// minutes, of the original or of its twin.
+TEST_P(VacuumedTest, GivesWay) {
+  admin_.exec(
+      "INSERT INTO t SELECT g, g, repeat('w', 500) FROM "
+      "generate_series(10, 20000) AS g");
+  const ExchangeTable t = table("t");
+  admin_.exec(
+      "CREATE MATERIALIZED VIEW mv WITH (autovacuum_vacuum_insert_threshold = "
+      "0, autovacuum_vacuum_insert_scale_factor = 0, "
+      "autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100) "
+      "AS SELECT id, w FROM t; "
+      "INSERT INTO m.t SELECT * FROM t WHERE id >= 10");
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  cluster().set("autovacuum_naptime", "1s");
+  const bool vacuumed = test::eventually([&] {
+    return admin_.query_value(
+               "SELECT count(*) FROM pg_stat_activity WHERE backend_type = "
+               "'autovacuum worker' AND query LIKE $1",
+               std::string("%VACUUM%") + GetParam() + ".mv%") != "0";
+  });
+
+  const Attempt done = attempt({t});
+
+  cluster().set("autovacuum_naptime", "");
+  EXPECT_TRUE(vacuumed);
+  EXPECT_EQ(done.outcome, Outcome::kExchanged) << done.reason;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, VacuumedTest,
+                         ::testing::Values("public", "pgrecast_x_views"),
+                         [](const auto& kind) {
+                           return std::string(kind.param) == "public"
+                                      ? "TheOriginal"
+                                      : "ItsTwin";
+                         });
+
+class ChangedTwinTest : public MaterializedViewsTest,
+                        public ::testing::WithParamInterface<Disturbance> {};
+
+// The proof knows nothing of how a twin was made, or by whom it was changed.
+TEST_P(ChangedTwinTest, RollsBackAndIsNamed) {
+  admin_.exec(
+      "CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM t; "
+      "CREATE UNIQUE INDEX mv_id ON mv (id)");
+  const ExchangeTable t = table("t");
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  admin_.exec(
+      fmt::format(fmt::runtime(GetParam().sql),
+                  fmt::format("\"{}\"", options_.twins.front().place.schema)));
+
+  try {
+    attempt({t});
+    ADD_FAILURE() << "it was exchanged";
+  } catch (const ExchangeRefused& refused) {
+    EXPECT_THAT(refused.what(), HasSubstr("public.mv: "));
+  }
+  EXPECT_FALSE(was_exchanged(connection_, t));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, ChangedTwinTest,
+    ::testing::Values(
+        Disturbance{"Index", "DROP INDEX {}.mv_id"},
+        Disturbance{"Option",
+                    "ALTER MATERIALIZED VIEW {}.mv SET (fillfactor = 50)"},
+        Disturbance{"ColumnTarget",
+                    "ALTER MATERIALIZED VIEW {}.mv ALTER v SET STATISTICS 5"},
+        Disturbance{"ReplicaIdentity",
+                    "ALTER TABLE {}.mv REPLICA IDENTITY FULL"}),
+    [](const auto& kind) { return kind.param.name; });
 
 TEST_F(MaterializedViewsTest, ATwinThatANameLeadsAstrayIsRefused) {
   // The first schema of the path hides the other's t, which the server prints

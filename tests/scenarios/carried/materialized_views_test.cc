@@ -151,6 +151,20 @@ INSTANTIATE_TEST_SUITE_P(Kinds, RefreshedTest,
                                                       : "Concurrently";
                          });
 
+// Nor one that ends between an attempt's first look and its locks. (A plain one
+// would wait: it locks out whoever has read the definition.)
+TEST_F(MaterializedViewsTest, ARefreshWithinAnAttemptIsNotLost) {
+  Program run = frozen_at("exchange:definitions_read");
+  session().exec(
+      "INSERT INTO t VALUES (5000, 1, 'new'); "
+      "REFRESH MATERIALIZED VIEW CONCURRENTLY mv");
+
+  run.signal(SIGCONT);
+
+  ASSERT_EQ(run.wait(), 0) << run.output();
+  EXPECT_EQ(value("SELECT v FROM above WHERE id = 5000"), "1");
+}
+
 // Whoever refreshes every few seconds does not keep the exchange from
 // happening, and nobody ever sees an older row.
 TEST_F(MaterializedViewsTest, GoAlongWhileSomebodyRefreshesAgainAndAgain) {
@@ -223,6 +237,22 @@ TEST_F(MaterializedViewsTest, AnAbortRemovesTheTwins) {
   EXPECT_EQ(value("SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
                   "'pgrecast%'"),
             "0");
+}
+
+// What a policy of another table hides from its owner, as at a REFRESH.
+TEST_F(MaterializedViewsTest, PoliciesOfOtherTablesHoldWhereItIsFilled) {
+  superuser_session().exec(
+      "CREATE TABLE public.theirs (id int); INSERT INTO theirs SELECT "
+      "generate_series(1, 100); ALTER TABLE theirs ENABLE ROW LEVEL SECURITY; "
+      "CREATE POLICY few ON theirs USING (id <= 7); GRANT SELECT ON theirs TO "
+      "PUBLIC");
+  session().exec(
+      "CREATE MATERIALIZED VIEW joined AS SELECT v FROM t JOIN theirs USING "
+      "(id)");
+
+  migrate("mv", kScript);
+
+  EXPECT_EQ(value("SELECT count(*) FROM joined"), "7");
 }
 
 // Its REFRESH would fail, too, with the rows that there are now.
