@@ -231,6 +231,109 @@ TEST_F(MaterializedViewsTest, AnAttemptGivesWayToARefreshThatRuns) {
   EXPECT_EQ(value("SELECT count(*) FROM mv"), "9");
 }
 
+// Who reads through it needs the rights, and is asked of them.
+TEST_F(MaterializedViewsTest, TheOwnerOfAnInvokersViewNeedReadNothing) {
+  if (cluster().version() < 15) GTEST_SKIP() << "no security_invoker before 15";
+  admin_.exec(
+      "CREATE VIEW between WITH (security_invoker) AS SELECT id, v FROM t; "
+      "CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM between");
+  superuser_session().exec(fmt::format(
+      "GRANT pg_signal_backend TO \"{}\"; GRANT CREATE ON SCHEMA public TO "
+      "pg_signal_backend; ALTER VIEW between OWNER TO pg_signal_backend",
+      database().role()));
+  const ExchangeTable t = table("t");
+
+  for (const Refusal& refusal :
+       catalog::uncarried_views(connection_, {tried(t).front().shape})) {
+    ADD_FAILURE() << refusal.what;
+  }
+
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  exchange({t});
+  EXPECT_EQ(value("SELECT count(*) FROM mv"), "9");
+}
+
+// Behind it, nobody could read the definition: it is named at once.
+TEST_F(MaterializedViewsTest, ALongRefreshIsNamedAndNotQueuedBehind) {
+  admin_.exec(
+      "CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM t; "
+      "CREATE MATERIALIZED VIEW on_top AS SELECT max(v) FROM mv");
+  const ExchangeTable t = table("t");
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  options_.long_holder = milliseconds(0);
+  test::Session app = session();
+  // Holds no lock on the table.
+  app.exec("BEGIN; REFRESH MATERIALIZED VIEW on_top");
+
+  const Attempt blocked = attempt({t});
+
+  EXPECT_EQ(blocked.outcome, Outcome::kBlocked);
+  EXPECT_THAT(blocked.reason,
+              HasSubstr("pid " + std::to_string(app.backend_pid())));
+}
+
+// A view between is exchanged for its twin, which its old owner has.
+TEST_F(MaterializedViewsTest, AViewBetweenThatGetsAnotherOwnerIsMadeAnew) {
+  admin_.exec(
+      "CREATE VIEW between AS SELECT id, v FROM t; "
+      "CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM between");
+  superuser_session().exec(fmt::format(
+      "GRANT pg_monitor TO \"{}\"; GRANT CREATE ON SCHEMA public TO pg_monitor",
+      database().role()));
+  admin_.exec("GRANT SELECT ON t TO pg_monitor");
+  const ExchangeTable t = table("t");
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  admin_.exec("ALTER VIEW between OWNER TO pg_monitor");
+
+  const Attempt blocked = attempt({t});
+
+  EXPECT_EQ(blocked.outcome, Outcome::kBlocked);
+  EXPECT_THAT(blocked.reason, HasSubstr("was refreshed or changed"));
+  ASSERT_THAT(make_twins(t), IsEmpty());
+  exchange({t});
+  EXPECT_EQ(value("SELECT relowner::regrole FROM pg_class WHERE oid = "
+                  "'between'::regclass"),
+            "pg_monitor");
+}
+
+// Rows that no policy has hidden yet.
+TEST_F(MaterializedViewsTest, NobodyElseSeesATwin) {
+  superuser_session().exec(fmt::format(
+      "ALTER DEFAULT PRIVILEGES FOR ROLE \"{}\" GRANT ALL ON SCHEMAS TO "
+      "pg_monitor",
+      database().role()));
+  admin_.exec("CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM t");
+
+  ASSERT_THAT(make_twins(table("t")), IsEmpty());
+
+  EXPECT_EQ(value("SELECT has_schema_privilege('pg_monitor', "
+                  "'pgrecast_x_views', 'USAGE')"),
+            "f");
+}
+
+// Of the role, or of the script.
+TEST_F(MaterializedViewsTest, ItsIndexesStayInTheirTablespace) {
+  test::Session superuser = superuser_session();
+  superuser.exec("SET allow_in_place_tablespaces = on");
+  superuser.exec("CREATE TABLESPACE spare LOCATION ''");
+  superuser.exec("GRANT CREATE ON TABLESPACE spare TO PUBLIC");
+  admin_.exec(
+      "CREATE MATERIALIZED VIEW mv AS SELECT id, v FROM t; "
+      "CREATE UNIQUE INDEX mv_id ON mv (id)");
+  const ExchangeTable t = table("t");
+  connection_.exec("SET default_tablespace = spare");
+
+  EXPECT_THAT(make_twins(t), IsEmpty());
+
+  EXPECT_EQ(value("SELECT count(*) FROM pg_class WHERE reltablespace <> 0 AND "
+                  "relname IN ('mv', 'mv_id')"),
+            "0");
+  superuser.exec(
+      fmt::format("ALTER INDEX IF EXISTS pgrecast_x_views.mv_id SET "
+                  "TABLESPACE pg_default"));
+  superuser.exec("DROP TABLESPACE spare");
+}
+
 class VacuumedTest : public MaterializedViewsTest,
                      public ::testing::WithParamInterface<const char*> {};
 
@@ -372,6 +475,22 @@ INSTANTIATE_TEST_SUITE_P(
                 "mv OWNER TO pg_signal_backend",
                 "its owner pg_signal_backend may not read all columns of "
                 "public.t"},
+        OnAView{"ASchemaWithoutRights",
+                "CREATE SCHEMA s; ALTER MATERIALIZED VIEW mv SET SCHEMA s",
+                "materialized view s.mv must be created anew, for which the "
+                "rights on schema s do not suffice"},
+        OnAView{"AnOwnerWithoutRightsOnTheSchema",
+                "GRANT pg_signal_backend TO \"{0}\"; GRANT SELECT ON t TO "
+                "pg_signal_backend; GRANT CREATE ON SCHEMA public TO \"{0}\"; "
+                "REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER "
+                "MATERIALIZED VIEW mv OWNER TO pg_signal_backend",
+                "and given to pg_signal_backend again, who may not create in "
+                "schema public"},
+        OnAView{"AGrantOfARoleThatWeCannotActAs",
+                "GRANT SELECT ON mv TO pg_signal_backend WITH GRANT OPTION; "
+                "SET ROLE pg_signal_backend; GRANT SELECT ON mv TO pg_monitor",
+                "a grant on public.mv to pg_monitor was passed on by "
+                "pg_signal_backend, as whom the role may not act"},
         OnAView{"RowSecurityOfTheTable",
                 "ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL "
                 "SECURITY",
