@@ -19,6 +19,7 @@
 #include "oracle.h"
 #include "script_settings.h"
 #include "sequences.h"
+#include "short_wait.h"
 #include "taken_names.h"
 
 #include <fmt/format.h>
@@ -69,6 +70,7 @@ bool may_use(pg::Connection& connection, const std::string& schema) {
 void read_sources(pg::Connection& connection, const script::Script& script,
                   Plan& plan, std::vector<Refusal>& refusals) {
   std::vector<Table>& sources = plan.sources;
+  std::vector<catalog::Oid> unread;
   pg::Transaction lookup(connection,
                          pg::Transaction::Isolation::kRepeatableRead);
   ScriptSettings now(connection, script, plan.settings_at_start);
@@ -98,13 +100,24 @@ void read_sources(pg::Connection& connection, const script::Script& script,
            "correct the name, or qualify it with its schema"});
       continue;
     }
+    if (std::ranges::find(unread, *oid) != unread.end()) continue;
     const auto known = std::ranges::find(sources, *oid, &Table::oid);
-    plan.subjects.back() = static_cast<std::size_t>(known - sources.begin());
     if (known == sources.end()) {
-      sources.push_back(catalog::read_table(connection, *oid));
-      plan.fingerprints.push_back(
-          catalog::read_fingerprint(connection, *oid, plan.names.publication));
+      try {
+        // Even its size waits for a lock.
+        wait_for_seconds(connection, *oid, name->name, [&] {
+          sources.push_back(catalog::read_table(connection, *oid));
+          plan.fingerprints.push_back(catalog::read_fingerprint(
+              connection, *oid, plan.names.publication));
+        });
+      } catch (const Refused& refused) {
+        append(refusals, refused.refusals());
+        unread.push_back(*oid);
+        continue;
+      }
     }
+    plan.subjects.back() = static_cast<std::size_t>(
+        std::ranges::find(sources, *oid, &Table::oid) - sources.begin());
   }
   lookup.rollback();
 }
@@ -271,18 +284,11 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
 // Before the transaction's snapshot is taken: the rows that it sees are then
 // those of the tables as they are now. Not for long behind somebody's lock.
 void lock_sources(pg::Connection& connection, const Plan& plan) {
-  connection.exec("SET LOCAL lock_timeout = '5s'");
   for (const Table& source : plan.sources) {
-    try {
+    wait_for_seconds(connection, source.oid, source.name.display(), [&] {
       connection.exec(
           fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", source.whole()));
-    } catch (const pg::SqlError& error) {
-      if (error.sqlstate() != pg::sqlstate::kLockNotAvailable) throw;
-      throw Refused(fmt::format("{} has been locked by somebody for seconds",
-                                source.name.display()),
-                    "try again when that lock is gone (pg_locks, pg_stat_"
-                    "activity)");
-    }
+    });
   }
 }
 

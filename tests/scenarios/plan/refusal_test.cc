@@ -441,6 +441,22 @@ TEST_F(PlanCommand, SaysNothingThatFollowsFromHiddenRows) {
       << answer.text;
 }
 
+// Not even its size could be read before that lock is gone.
+TEST_F(PlanCommand, NamesWhoHasLockedTheTable) {
+  session().exec(kTable);
+  Session holder = session();
+  holder.exec("BEGIN; LOCK TABLE t");
+
+  const Answer answer =
+      plan(dsn(), std::string(kAdd) + "; DELETE FROM t WHERE id = 1");
+
+  expect_refusal(answer, "has been locked for seconds by",
+                 "try again when that lock is gone");
+  EXPECT_NE(answer.text.find(fmt::format("by pid {} (", holder.backend_pid())),
+            std::string::npos)
+      << answer.text;
+}
+
 // Script, table, role and folder: no second run to learn of the next reason.
 TEST_F(PlanCommand, SaysAllReasonsAtOnce) {
   session().exec(
