@@ -24,6 +24,29 @@ WHERE c.contype = 'f' AND c.conparentid = 0 AND c.convalidated
        OR c.confrelid = ANY ($1::pg_catalog.oid[]))
 ORDER BY c.oid)sql";
 
+// What materialized views among $1 read, by way of whatever views, but for $1
+// and the tables $2.
+constexpr const char* kReadToFill = R"sql(
+WITH RECURSIVE read(oid, kind) AS (
+  SELECT c.oid, c.relkind FROM pg_catalog.pg_class c
+  WHERE c.oid = ANY ($1::pg_catalog.oid[]) AND c.relkind = 'm'
+  UNION
+  SELECT c.oid, c.relkind FROM read
+  JOIN pg_catalog.pg_rewrite r ON r.ev_class = read.oid AND r.ev_type = '1'
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.objid = r.oid
+  JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
+  -- That which is filled already is read as it is.
+  WHERE read.kind = 'v' OR read.oid = ANY ($1::pg_catalog.oid[]))
+SELECT n.nspname, c.relname
+FROM read
+JOIN pg_catalog.pg_class c ON c.oid = read.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT c.oid = ANY ($1::pg_catalog.oid[] || $2::pg_catalog.oid[])
+ORDER BY n.nspname, c.relname)sql";
+
 constexpr const char* kNames = R"sql(
 SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class c
@@ -34,6 +57,14 @@ ORDER BY c.oid)sql";
 QualifiedName name_at(const pg::Result& result, int row, int column) {
   return {.schema = std::string(result.text(row, column)),
           .name = std::string(result.text(row, column + 1))};
+}
+
+std::vector<QualifiedName> names(const pg::Result& result) {
+  std::vector<QualifiedName> all;
+  for (int row = 0; row < result.rows(); ++row) {
+    all.push_back(name_at(result, row, 0));
+  }
+  return all;
 }
 
 std::vector<QualifiedName> once_each(const std::vector<QualifiedName>& names) {
@@ -62,15 +93,18 @@ PlannedLocks planned_locks(pg::Connection& connection,
                           &Carried::Identity::name) != carried.identities.end();
     (identity ? locks.identities : locks.sequences).push_back(name);
   }
-  const pg::Result others =
-      connection.exec(kNames, {catalog::oid_array(carried.other_oids)});
-  for (int row = 0; row < others.rows(); ++row) {
-    locks.others.push_back(name_at(others, row, 0));
-  }
+  locks.others =
+      names(connection.exec(kNames, {catalog::oid_array(carried.other_oids)}));
   std::vector<catalog::Oid> sources;
   for (const ExchangeTable& table : tables) {
     sources.push_back(table.source_oid);
   }
+  std::vector<catalog::Oid> views;
+  for (const Carried::View& view : carried.views_anew) {
+    views.push_back(view.oid);
+  }
+  locks.read_to_fill = names(connection.exec(
+      kReadToFill, {catalog::oid_array(views), catalog::oid_array(sources)}));
   const pg::Result validated =
       connection.exec(kValidated, {catalog::oid_array(sources)});
   for (int row = 0; row < validated.rows(); ++row) {
@@ -78,9 +112,16 @@ PlannedLocks planned_locks(pg::Connection& connection,
         .constraint = std::string(validated.text(row, 0)),
         .referencing = name_at(validated, row, 1),
         .referenced = name_at(validated, row, 3)};
+    const auto referencing = validated.number<catalog::Oid>(row, 5);
+    const auto ours =
+        std::ranges::find(tables, referencing, &ExchangeTable::source_oid);
+    if (ours != tables.end() &&
+        ours->target->dropped_foreign_keys.contains(validation.constraint)) {
+      continue;
+    }
     validation.by_leaves = std::ranges::any_of(
         carried.leaf_keys, [&](const Carried::LeafKeys& keys) {
-          return keys.referencing == validated.number<catalog::Oid>(row, 5) &&
+          return keys.referencing == referencing &&
                  keys.name == validation.constraint;
         });
     locks.validations.push_back(std::move(validation));

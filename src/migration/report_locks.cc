@@ -80,6 +80,8 @@ class Steps {
     append(tables, displayed(planned_.others));
     const std::string budget =
         fmt::format("{} ms at most", options_.cutover_budget.count());
+    add("cutover", kAccessShare, displayed(planned_.read_to_fill),
+        "while materialized views are filled", "no limit", kNobody);
     add("cutover", kShareUpdateExclusive, tables, "until the exchange",
         fmt::format("{} ms each", gently.count()), kMaintenance);
     Names exclusive = displayed(planned_.views);

@@ -13,6 +13,10 @@ namespace pgrecast::exchange {
 // the words of the code that takes the locks. Right at the moment when it is
 // read: what comes to the tables later is locked, too.
 struct PlannedLocks {
+  // ACCESS SHARE, before the exchange: what materialized views read beside the
+  // tables, while they are filled.
+  std::vector<catalog::QualifiedName> read_to_fill;
+
   // ACCESS EXCLUSIVE, before the tables.
   std::vector<catalog::QualifiedName> views;
   // ACCESS EXCLUSIVE, with the tables: at the other end of foreign keys, and

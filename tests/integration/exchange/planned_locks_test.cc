@@ -108,6 +108,41 @@ TEST_F(PlannedLocksTest, AreThoseThatAnExchangeHolds) {
   EXPECT_EQ(planned.validations.size(), 2U);
 }
 
+// By way of views, and of what is to be filled itself; what is filled already
+// is read as it is.
+TEST_F(PlannedLocksTest, KnowWhatMaterializedViewsReadToBeFilled) {
+  admin_.exec(R"sql(
+CREATE TABLE public.beside (id int);
+CREATE TABLE public.behind (id int);
+CREATE TABLE public.far_off (id int);
+CREATE TABLE public.unread (id int);
+CREATE VIEW public.beyond AS SELECT id FROM public.behind;
+CREATE MATERIALIZED VIEW public.filled AS SELECT id FROM public.far_off;
+CREATE MATERIALIZED VIEW public.mv AS
+  SELECT above.v FROM public.above JOIN public.beside ON beside.id = above.v;
+CREATE MATERIALIZED VIEW public.on_top AS
+  SELECT mv.v FROM public.mv, public.beyond, public.filled;
+CREATE VIEW public.plain_on_top AS SELECT on_top.v FROM on_top, unread)sql");
+
+  const PlannedLocks planned =
+      planned_locks(connection_, {table("t")}, options_.own_publication);
+
+  EXPECT_EQ(names(planned.read_to_fill),
+            (Locked{"public.beside", "public.behind", "public.beyond",
+                    "public.filled"}));
+}
+
+TEST_F(PlannedLocksTest, ValidateNoForeignKeyThatTheScriptDrops) {
+  const ExchangeTable t = table("t");
+  last_target().dropped_foreign_keys = {"t_p_fkey"};
+
+  const PlannedLocks planned =
+      planned_locks(connection_, {t}, options_.own_publication);
+
+  ASSERT_EQ(planned.validations.size(), 1U);
+  EXPECT_EQ(planned.validations[0].constraint, "child_t_fkey");
+}
+
 TEST_F(PlannedLocksTest, TakeNoneThemselvesThatHinder) {
   ExchangeTable t = table("t");
   pg::Transaction transaction(connection_);

@@ -30,7 +30,7 @@ constexpr const char* kSeen = R"sql(
 SELECT l.mode, n.nspname || '.' || c.relname
 FROM pg_locks l
 JOIN pg_stat_activity a ON a.pid = l.pid
-JOIN pg_class r ON r.oid = l.relation AND r.relkind IN ('r', 'p', 'v', 'S')
+JOIN pg_class r ON r.oid = l.relation AND r.relkind IN ('r', 'p', 'v', 'm', 'S')
 JOIN pg_class c ON c.oid = COALESCE(pg_partition_root(r.oid), r.oid)
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE a.application_name LIKE 'pgrecast%' AND a.datname = current_database()
@@ -101,6 +101,8 @@ class PlanLocksTest : public TestDatabase,
 CREATE TABLE child (id int, t int REFERENCES t);
 CREATE VIEW w AS SELECT v FROM t;
 CREATE STATISTICS st ON p, v FROM t;
+CREATE TABLE beside (id int);
+CREATE MATERIALIZED VIEW mv AS SELECT t.v FROM t, beside WITH NO DATA;
 INSERT INTO parent VALUES (1);
 INSERT INTO t (p, v) SELECT 1, g FROM generate_series(1, 2000) g;
 INSERT INTO child SELECT g, g FROM generate_series(1, 2000) g)sql");
@@ -166,7 +168,14 @@ TEST_P(PlanLocksTest, ARunTakesNoOthers) {
                "'pgrecast%copy'") != "0";
   })) << run.output();
   EXPECT_THAT(seen(watcher), Contains("AccessShareLock public.t"));
+  // Nor fill what reads this table.
+  session().exec("REFRESH MATERIALIZED VIEW mv");
+  publisher.exec("BEGIN; LOCK TABLE beside");
   reader.exec("COMMIT");
+  ASSERT_TRUE(eventually([&] {
+    return seen(watcher).contains("AccessShareLock public.beside");
+  })) << run.output();
+  publisher.exec("COMMIT");
   while (run.running()) look();
 
   EXPECT_EQ(run.wait(), 0) << run.output();
