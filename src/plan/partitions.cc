@@ -78,11 +78,6 @@ WHERE NOT pg_catalog.starts_with(p.pubname, 'pgrecast_')
   AND (NOT p.pubviaroot AND NOT same_tree.holds OR source.relreplident <> 'd' OR NOT EXISTS (
     SELECT FROM pg_catalog.pg_index k WHERE k.indrelid = $2::pg_catalog.oid AND k.indisprimary))
 UNION ALL
-SELECT pg_catalog.format('column %s is an identity column of a partitioned table', a.attname),
-       'use a sequence of its own: DEFAULT nextval(..)'
-FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = $2::pg_catalog.oid AND a.attidentity <> '' AND NOT a.attisdropped
-UNION ALL
 SELECT pg_catalog.format('there is %s %s in schema %s already',
          CASE WHEN taken.relname IS NULL THEN 'a type' ELSE 'a relation' END,
          mine.relname, n.nspname),
