@@ -190,8 +190,9 @@ class AlterTableReader {
   void refuse_foreign_key(const Tree& constraint) const {
     if (!is_foreign_key(constraint)) return;
     reader_.refuse(location(constraint).value_or(reader_.span().begin),
-                   "adding a foreign key is not supported in a script",
-                   kByHand);
+                   "adding a foreign key needs no migration",
+                   "add it afterwards, NOT VALID, and then VALIDATE "
+                   "CONSTRAINT: no writer waits for that");
   }
 
   // ALTER [COLUMN] c [SET DATA] TYPE type [COLLATE c] [USING expression]

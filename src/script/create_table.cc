@@ -24,10 +24,11 @@ bool is_serial(const Tree& column) {
 void refuse_foreign_key(const StatementReader& reader, const Tree& item) {
   const Tree& constraint = field(item, "Constraint");
   if (text_field(constraint, "contype") != "CONSTR_FOREIGN") return;
-  reader.refuse(location(constraint).value_or(reader.span().begin),
-                "adding a foreign key is not supported in a script",
-                "add it by hand after the migration, NOT VALID first, and "
-                "validate it then");
+  reader.refuse(
+      location(constraint).value_or(reader.span().begin),
+      "adding a foreign key needs no migration",
+      "add it afterwards, NOT VALID, and then VALIDATE CONSTRAINT: no "
+      "writer waits for that");
 }
 
 void check_element(const StatementReader& reader, const Tree& element) {
