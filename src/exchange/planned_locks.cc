@@ -61,6 +61,7 @@ QualifiedName name_at(const pg::Result& result, int row, int column) {
 
 std::vector<QualifiedName> names(const pg::Result& result) {
   std::vector<QualifiedName> all;
+  all.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     all.push_back(name_at(result, row, 0));
   }
@@ -96,6 +97,7 @@ PlannedLocks planned_locks(pg::Connection& connection,
   locks.others =
       names(connection.exec(kNames, {catalog::oid_array(carried.other_oids)}));
   std::vector<catalog::Oid> sources;
+  sources.reserve(tables.size());
   for (const ExchangeTable& table : tables) {
     sources.push_back(table.source_oid);
   }
