@@ -29,9 +29,10 @@ pg::Connection& Context::refresh_session() {
   return *refresh;
 }
 
-void Context::pass_fence(Deadline deadline) {
+void Context::pass_fence(Deadline deadline,
+                         const std::function<bool()>& wanted) {
   if (!fence) fence = open("fence", stop);
-  fences->pass(*fence, deadline, stop);
+  fences->pass(*fence, deadline, stop, wanted);
 }
 
 void Context::make_guard() {
@@ -55,7 +56,9 @@ refresh::Rounds Context::make_rounds() {
   parts.buffer = &*buffer;
   parts.gate = &gate;
   parts.guard = &*guard;
-  parts.fence = [this](Deadline deadline) { pass_fence(deadline); };
+  parts.fence = [this](Deadline deadline, const std::function<bool()>& wanted) {
+    pass_fence(deadline, wanted);
+  };
   parts.stop = stop;
   return refresh::Rounds(std::move(parts));
 }

@@ -77,7 +77,7 @@ struct Context {
 
   // Returns when the stream has delivered all that committed before. On the
   // Runner's thread.
-  void pass_fence(Deadline deadline);
+  void pass_fence(Deadline deadline, const std::function<bool()>& wanted = {});
 
   // The guard for the tables' present fingerprints.
   void make_guard();

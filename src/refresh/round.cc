@@ -21,8 +21,6 @@ namespace {
 // A stream that lags longer than this behind a fence is broken, or somebody's
 // transaction is enormous; the round is begun again then.
 constexpr auto kFenceTimeMax = std::chrono::minutes(10);
-// The same while a lock on the sources is held.
-constexpr auto kFenceUnderLockTimeMax = std::chrono::seconds(3);
 // What one transaction that deletes while settling may put into a reorder
 // buffer: some 100 bytes a row.
 constexpr std::size_t kSettleKeysPerPass = 200000;
@@ -63,6 +61,17 @@ void delete_rows(pg::Connection& connection, const RefreshTable& table,
                     "read any more: {}",
                     table.table->target.source.display(), error.what()));
   }
+}
+
+// Whether somebody's statement stands behind a lock of the transaction.
+bool is_waited_for(pg::Connection& connection) {
+  return connection
+      .exec(
+          "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks AS l"
+          " WHERE NOT l.granted AND l.locktype OPERATOR(pg_catalog.=)"
+          " 'relation' AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=)"
+          " ANY (pg_catalog.pg_blocking_pids(l.pid)))")
+      .boolean(0, 0);
 }
 
 void refuse_late(Deadline deadline) {
@@ -180,11 +189,12 @@ void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
 }
 
 // The stream is awaited before anything is locked; under the lock it then has
-// little left to bring, or the round lets go and begins again: somebody's ALTER
-// TABLE that queued behind us would stop the application.
+// no more left to bring than it lags behind all the time. Somebody's ALTER
+// TABLE that queues behind us would stop the application: the round lets go for
+// it, and begins again.
 RoundResult Rounds::exact(pg::Connection& connection, std::uint64_t keys_max) {
   for (;;) {
-    parts_.fence(Deadline::in(kFenceTimeMax));
+    parts_.fence(Deadline::in(kFenceTimeMax), {});
     try {
       return try_exact(connection, keys_max);
     } catch (const TimedOut& late) {
@@ -204,7 +214,8 @@ RoundResult Rounds::try_exact(pg::Connection& connection,
   parts_.guard->enter(connection);
   const Snapshot snapshot = read_snapshot(connection);
   PGRECAST_SYNC_POINT("exact:snapshot");
-  parts_.fence(Deadline::in(kFenceUnderLockTimeMax));
+  parts_.fence(Deadline::in(kFenceTimeMax),
+               [&] { return !is_waited_for(connection); });
   SealedKeys sealed = parts_.buffer->seal();
   if (holds_more_than(sealed, keys_max)) {
     result.given_up = true;
@@ -371,7 +382,7 @@ bool Rounds::was_skipped(TableId table, std::string_view key) const {
 
 RoundResult Rounds::loose(pg::Connection& connection, bool deletes_first) {
   const auto begin = Clock::now();
-  parts_.fence(Deadline::in(kFenceTimeMax));
+  parts_.fence(Deadline::in(kFenceTimeMax), {});
   SealedKeys sealed = parts_.buffer->seal();
   skipped_.clear();
   Loose loose{.connection = connection,
@@ -447,7 +458,7 @@ std::uint64_t Rounds::settle_batch(pg::Connection& connection,
 RoundResult Rounds::settle(pg::Connection& connection) {
   const auto begin = Clock::now();
   RoundResult result;
-  parts_.fence(Deadline::in(kFenceTimeMax));
+  parts_.fence(Deadline::in(kFenceTimeMax), {});
   SealedKeys sealed = parts_.buffer->seal();
   // The sources are in the files that were copied, so each truncate that is
   // marked by now came before the copy: the marks are void. (A truncate that
@@ -500,7 +511,7 @@ RoundResult Rounds::settle(pg::Connection& connection) {
 RoundResult Rounds::drain(pg::Connection& connection, Deadline deadline) {
   const auto begin = Clock::now();
   RoundResult result;
-  parts_.fence(deadline);
+  parts_.fence(deadline, {});
   const SealedKeys sealed = parts_.buffer->seal();
   // All writers have ended: every dirty key's change is visible.
   refresh_in_transaction(connection, sealed, nullptr, deadline, result);

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <stop_token>
@@ -31,9 +32,12 @@ class Fences {
   Fences(const std::string& slot, XidReference& xids);
 
   // Sends a fence on `connection`, which is in no transaction, and waits for
-  // it. Throws TimedOut, Stopped, and what ended the receiver.
+  // it. `wanted`, where there is one, is asked every second whether to wait on;
+  // what it throws ends the wait. Throws TimedOut, also where it is not wanted
+  // any more, Stopped, and what ended the receiver.
   void pass(pg::Connection& connection, Deadline deadline,
-            const std::stop_token& stop);
+            const std::stop_token& stop,
+            const std::function<bool()>& wanted = {});
 
   const std::string& prefix() const { return prefix_; }
   // [receiver] A committed transaction held a fence with this content.
@@ -42,6 +46,12 @@ class Fences {
   void failed(std::exception_ptr error);
 
  private:
+  std::string next();  // the content of a fence that is waited for from now on
+  void send(pg::Connection& connection, const std::string& content,
+            Deadline deadline);
+  void await(const std::string& content, Deadline deadline,
+             const std::stop_token& stop, const std::function<bool()>& wanted);
+
   std::string prefix_;
   std::string process_;  // tells our fences from those of a process before us
   XidReference* xids_;

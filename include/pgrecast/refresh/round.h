@@ -53,7 +53,9 @@ class Rounds {
     ForgetGate* gate = nullptr;
     const catalog::SourceGuard* guard = nullptr;
     // Returns when every transaction that committed before the call was noted.
-    std::function<void(Deadline)> fence;
+    // What it is given besides, if anything, is asked every second whether to
+    // wait on. Throws TimedOut.
+    std::function<void(Deadline, const std::function<bool()>&)> fence;
     std::stop_token stop;
     // How many rows of a server-wide reorder buffer a transaction may fill.
     std::size_t keys_per_batch = 20000;

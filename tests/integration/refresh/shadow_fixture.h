@@ -181,9 +181,10 @@ class ShadowFixture : public TestDatabase {
     parts.buffer = &*buffer_;
     parts.gate = &gate_;
     parts.guard = &*guard_;
-    parts.fence = [this](Deadline deadline) {
+    parts.fence = [this](Deadline deadline,
+                         const std::function<bool()>& wanted) {
       if (before_fence_) before_fence_();
-      fences_->pass(*fence_, deadline, {});
+      fences_->pass(*fence_, deadline, {}, wanted);
     };
     parts.keys_per_batch = keys_per_batch;
     return refresh::Rounds(std::move(parts));

@@ -55,6 +55,19 @@ class LaggingDecoder : public TestDatabase {
     rig.on_fence = nullptr;
   }
 
+  // From now on an exact round's first snapshot stops the WAL sender, whose
+  // pid this returns; its snapshots are counted.
+  pid_t stop_behind_the_snapshot(Rig& rig, int& snapshots) {
+    const pid_t sender = rig.wal_sender();
+    session().exec("UPDATE t SET v = 100 WHERE id = 1");
+    rig.on_fence = [&rig, &snapshots, sender] {
+      if (rig.data().in_transaction() && ++snapshots == 1) {
+        kill(sender, SIGSTOP);
+      }
+    };
+    return sender;
+  }
+
   // Rows in which the shadow is not the source right after an exact round.
   long wrong_rows_of_an_exact_round() {
     make_table(5);
@@ -136,6 +149,61 @@ TEST_F(LaggingDecoder, IsWaitedForUntilItHasWhatTheSnapshotSees) {
 
   const RuleOff off("fence");
   EXPECT_EQ(wrong_rows_of_a_change_before_the_snapshot(), 2);
+}
+
+// Lags longer than a round begins again for; the same round goes on with it.
+TEST_F(LaggingDecoder, IsWaitedForUnderTheLockAsLongAsNobodyElseWaits) {
+  make_table(5);
+  Rig rig(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  rig.build();
+  const int round_pid = rig.data().backend_pid();
+  int snapshots = 0;
+  const pid_t sender = stop_behind_the_snapshot(rig, snapshots);
+  std::future<void> round =
+      std::async(std::launch::async, [&] { rig.exact(); });
+
+  Session somebody = session();
+  EXPECT_TRUE(eventually([&] {
+    return somebody.query_value(
+               "SELECT count(*) FROM pg_stat_activity WHERE pid = $1::int AND "
+               "clock_timestamp() - xact_start > interval '4 s'",
+               round_pid) == "1";
+  }));
+  kill(sender, SIGCONT);
+  round.get();
+
+  EXPECT_EQ(snapshots, 1);
+  EXPECT_EQ(differing_rows(somebody, "SELECT id, v::bigint, filler FROM t",
+                           "TABLE " + rig.shadow()),
+            0);
+}
+
+TEST_F(LaggingDecoder, IsNotWaitedForWhereSomebodyElseWaitsForTheLock) {
+  make_table(5);
+  Rig rig(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  rig.build();
+  int snapshots = 0;
+  const pid_t sender = stop_behind_the_snapshot(rig, snapshots);
+  std::future<void> round =
+      std::async(std::launch::async, [&] { rig.exact(); });
+
+  Session somebody = session();
+  EXPECT_TRUE(eventually([&] {
+    return somebody.query_value(
+               "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass "
+               "AND granted AND pid <> pg_backend_pid()") == "1";
+  }));
+  somebody.exec("SET lock_timeout = '10s'; BEGIN");
+  EXPECT_EQ(somebody.try_exec("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"),
+            kSuccess);
+  somebody.exec("UPDATE t SET v = 200 WHERE id = 2; COMMIT");
+  kill(sender, SIGCONT);
+  round.get();
+
+  EXPECT_EQ(snapshots, 2);
+  EXPECT_EQ(differing_rows(somebody, "SELECT id, v::bigint, filler FROM t",
+                           "TABLE " + rig.shadow()),
+            0);
 }
 
 TEST_F(LaggingDecoder, IsWaitedForBeforeSettling) {

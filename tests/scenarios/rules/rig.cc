@@ -175,9 +175,9 @@ refresh::Rounds Rig::rounds(std::size_t keys_per_batch) {
   parts.buffer = &*buffer_;
   parts.gate = &gate_;
   parts.guard = &*guard_;
-  parts.fence = [this](Deadline deadline) {
+  parts.fence = [this](Deadline deadline, const std::function<bool()>& wanted) {
     if (on_fence) on_fence();
-    pass_fence(*fence_, deadline);
+    fences_->pass(*fence_, deadline, {}, wanted);
   };
   parts.keys_per_batch = keys_per_batch;
   return refresh::Rounds(std::move(parts));
