@@ -46,12 +46,16 @@ void check_name(pg::Connection& connection, const RunOptions& options,
 }
 
 // What neither the script nor its tables have to do with. Throws Refused behind
-// a pooler: what it answers otherwise is not to be relied on.
+// a pooler, as what it answers otherwise is not to be relied on, and at a
+// server that is too old to be asked anything else.
 std::vector<Refusal> check_around(pg::Connection& connection,
                                   const RunOptions& options,
                                   const std::stop_token& stop) {
   if (auto pooler = plan::pooler_refusal(connection)) {
     throw Refused({std::move(*pooler)});
+  }
+  if (auto old = plan::old_server_refusal(connection)) {
+    throw Refused({std::move(*old)});
   }
   std::vector<Refusal> refusals;
   check_name(connection, options, refusals);

@@ -152,7 +152,6 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       // Ours are idle within one for as long as a fence takes. A process that
       // is frozen in the middle lets go of its snapshot and its locks.
       "SET idle_in_transaction_session_timeout = '60s';"
-      "SET idle_session_timeout = 0;"
       // Our queries of the catalogs are estimated as dear and take
       // milliseconds: compiling them took most of a plan's time, and of the
       // exchange's.
@@ -161,9 +160,6 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       "SET default_transaction_read_only = off;"
       "SET default_transaction_deferrable = off;"
       "SET row_security = off;"
-      // Our statements are short: compiling one, which its estimated cost may
-      // suggest, was seen to take a hundred times as long as running it.
-      "SET jit = off;"
       "SET search_path = '';"
       "SET bytea_output = hex;"
       "SET extra_float_digits = 3;"
@@ -173,11 +169,15 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       "SET tcp_keepalives_idle = 10;"
       "SET tcp_keepalives_interval = 5;"
       "SET tcp_keepalives_count = 3;";
+  // Older servers are to be refused in words, not by an unknown setting.
+  constexpr int kSupported = 140000;
+  const bool supported = connection.server_version() >= kSupported;
+  if (supported) settings += "SET idle_session_timeout = 0;";
   constexpr int kHasTransactionTimeout = 170000;
   if (connection.server_version() >= kHasTransactionTimeout) {
     settings += "SET transaction_timeout = 0;";
   }
-  if (kind == Connection::Kind::kSql) {
+  if (kind == Connection::Kind::kSql && supported) {
     // Ends a statement whose client is gone, instead of letting it run on.
     settings += "SET client_connection_check_interval = '2s';";
   }

@@ -249,12 +249,14 @@ std::optional<Refusal> pooler_refusal(pg::Connection& connection) {
   return std::nullopt;
 }
 
+std::optional<Refusal> old_server_refusal(pg::Connection& connection) {
+  if (connection.server_version() >= kOldestServer) return std::nullopt;
+  return Refusal{"the server is older than PostgreSQL 14",
+                 "upgrade the server"};
+}
+
 std::vector<Refusal> server_refusals(pg::Connection& connection) {
   std::vector<Refusal> refusals;
-  if (connection.server_version() < kOldestServer) {
-    refusals.push_back(
-        {"the server is older than PostgreSQL 14", "upgrade the server"});
-  }
   const pg::Result facts = connection.exec(
       "SELECT pg_catalog.pg_is_in_recovery(),"
       " pg_catalog.current_setting('wal_level'),"

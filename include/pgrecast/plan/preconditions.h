@@ -23,6 +23,10 @@ namespace pgrecast::plan {
 // else that the session says can be relied on.
 std::optional<Refusal> pooler_refusal(pg::Connection& connection);
 
+// Ask this before anything that reads a catalog: an older server has not all
+// the columns that are asked for.
+std::optional<Refusal> old_server_refusal(pg::Connection& connection);
+
 // Of the server's settings and the role's rights in this database.
 std::vector<Refusal> server_refusals(pg::Connection& connection);
 
