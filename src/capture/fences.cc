@@ -56,8 +56,7 @@ void Fences::await(const std::string& content, Deadline deadline,
                    const std::function<bool()>& wanted) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    const Deadline next_look =
-        wanted ? deadline.earlier(Deadline::in(kWantedEvery)) : deadline;
+    const Deadline next_look = deadline.earlier(Deadline::in(kWantedEvery));
     const bool over = changed_.wait_until(lock, stop, next_look.at(), [&] {
       return error_ != nullptr || !waited_for_.contains(content);
     });

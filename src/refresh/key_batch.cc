@@ -1,5 +1,7 @@
 #include "pgrecast/refresh/key_batch.h"
 
+#include <algorithm>
+
 namespace pgrecast::refresh {
 namespace {
 
@@ -13,7 +15,28 @@ void append_element(std::string& array, std::string_view element) {
   array += '"';
 }
 
+constexpr milliseconds kBatchTarget{500};
+
 }  // namespace
+
+BatchSize::BatchSize(std::size_t keys_max)
+    : keys_max_(std::max<std::size_t>(keys_max, 1)),
+      keys_(std::min(keys_max_, kAtFirst)) {}
+
+// The last batch, of what was left, tells little of a full one.
+void BatchSize::took(std::size_t keys, milliseconds time) {
+  if (keys < keys_ && time < kBatchTarget) return;
+  const auto share =
+      static_cast<double>(kBatchTarget.count()) /
+      static_cast<double>(std::max<std::int64_t>(time.count(), 1));
+  const double wanted = static_cast<double>(keys) * std::min(share, 2.0);
+  keys_ =
+      std::clamp(static_cast<std::size_t>(wanted), std::size_t{1}, keys_max_);
+}
+
+void BatchSize::took_too_long() {
+  keys_ = std::max<std::size_t>(keys_ / 8, 1);
+}
 
 KeyBatch take_batch(SealedKeys::Cursor& cursor, const KeyCodec& codec,
                     std::size_t keys_max, const Snapshot* only_seen) {

@@ -18,9 +18,13 @@
 namespace pgrecast::refresh {
 namespace {
 
-// A stream that lags longer than this behind a fence is broken, or somebody's
-// transaction is enormous; the round is begun again then.
+// How long a fence is waited for under a lock on the sources. Without one there
+// is no limit: a receiver that was away for a night, or somebody's enormous
+// transaction, takes as long as it takes, and one that fails ends the wait.
 constexpr auto kFenceTimeMax = std::chrono::minutes(10);
+// After how long under its lock an exact round looks who waits for it, and then
+// again.
+constexpr auto kLookEvery = std::chrono::seconds(1);
 // What one transaction that deletes while settling may put into a reorder
 // buffer: some 100 bytes a row.
 constexpr std::size_t kSettleKeysPerPass = 200000;
@@ -36,11 +40,6 @@ milliseconds since(Clock::time_point begin) {
 
 bool has_one_form(const RefreshTable& table) {
   return table.table->source.key.value().one_form();
-}
-
-bool is_uniqueness_violation(const pg::SqlError& error) {
-  return error.sqlstate() == pg::sqlstate::kUniqueViolation ||
-         error.sqlstate() == pg::sqlstate::kExclusionViolation;
 }
 
 // Takes the rows of keys off a shadow: the first statement that reads the keys
@@ -81,11 +80,31 @@ void refuse_late(Deadline deadline) {
 
 }  // namespace
 
+bool is_uniqueness_violation(const pg::SqlError& error) {
+  return error.sqlstate() == pg::sqlstate::kUniqueViolation ||
+         error.sqlstate() == pg::sqlstate::kExclusionViolation;
+}
+
 Snapshot read_snapshot(pg::Connection& connection) {
   return Snapshot::parse(
       connection
           .exec("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text")
           .text(0, 0));
+}
+
+KeyBatch Rounds::next_batch(SealedKeys::Cursor& cursor,
+                            const RefreshTable& table,
+                            const Snapshot* only_seen) const {
+  return take_batch(cursor, *table.codec, batch_size_.keys(), only_seen);
+}
+
+void Rounds::give_way(pg::Connection& connection, Deadline deadline) {
+  refuse_late(deadline);
+  // The exchange has its own lock, and a deadline for all of it.
+  if (!deadline.is_never() || Clock::now() < next_look_) return;
+  next_look_ = Clock::now() + kLookEvery;
+  if (!is_waited_for(connection)) return;
+  throw TimedOut("somebody waits for the lock of a long round");
 }
 
 std::int64_t Rounds::insert_batch(pg::Connection& connection,
@@ -94,13 +113,20 @@ std::int64_t Rounds::insert_batch(pg::Connection& connection,
                                   bool leave_conflicts) {
   const Statements& statements = table.statements;
   refuse_late(deadline);
+  const auto begin = Clock::now();
   try {
-    return connection
-        .exec(leave_conflicts ? statements.insert_what_is_free()
-                              : statements.insert_keys(),
-              batch.params(),
-              deadline.earlier(Deadline::in(pg::kStatementTimeMax)))
-        .affected();
+    const auto rows =
+        connection
+            .exec(leave_conflicts ? statements.insert_what_is_free()
+                                  : statements.insert_keys(),
+                  batch.params(),
+                  deadline.earlier(Deadline::in(pg::kStatementTimeMax)))
+            .affected();
+    batch_size_.took(batch.size(), since(begin));
+    return rows;
+  } catch (const TimedOut&) {
+    batch_size_.took_too_long();
+    throw;
   } catch (const pg::SqlError& error) {
     rejected_ = Rejected{&table, batch.params()};
     throw;
@@ -134,10 +160,9 @@ void Rounds::delete_batches(pg::Connection& connection,
   const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
   auto cursor = sealed.keys(table.table->target.ordinal);
   for (;;) {
-    const KeyBatch batch =
-        take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
+    const KeyBatch batch = next_batch(cursor, table, only_seen);
     if (batch.empty()) return;
-    refuse_late(deadline);
+    give_way(connection, deadline);
     delete_rows(connection, table, table.statements.delete_keys(),
                 batch.params(), deadline);
   }
@@ -150,9 +175,9 @@ void Rounds::insert_batches(pg::Connection& connection,
   const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
   auto cursor = sealed.keys(table.table->target.ordinal);
   for (;;) {
-    const KeyBatch batch =
-        take_batch(cursor, *table.codec, parts_.keys_per_batch, only_seen);
+    const KeyBatch batch = next_batch(cursor, table, only_seen);
     if (batch.empty()) return;
+    give_way(connection, deadline);
     result.keys += batch.size();
     result.rows += static_cast<std::uint64_t>(
         insert_batch(connection, table, batch, deadline));
@@ -194,7 +219,7 @@ void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
 // it, and begins again.
 RoundResult Rounds::exact(pg::Connection& connection, std::uint64_t keys_max) {
   for (;;) {
-    parts_.fence(Deadline::in(kFenceTimeMax), {});
+    parts_.fence(Deadline::never(), {});
     try {
       return try_exact(connection, keys_max);
     } catch (const TimedOut& late) {
@@ -216,6 +241,7 @@ RoundResult Rounds::try_exact(pg::Connection& connection,
   PGRECAST_SYNC_POINT("exact:snapshot");
   parts_.fence(Deadline::in(kFenceTimeMax),
                [&] { return !is_waited_for(connection); });
+  next_look_ = Clock::now() + kLookEvery;
   SealedKeys sealed = parts_.buffer->seal();
   if (holds_more_than(sealed, keys_max)) {
     result.given_up = true;
@@ -248,8 +274,7 @@ bool Rounds::holds_more_than(const SealedKeys& sealed,
 void Rounds::delete_in_batches(Loose& loose, const RefreshTable& table) {
   auto cursor = loose.sealed.keys(table.table->target.ordinal);
   for (;;) {
-    const KeyBatch batch =
-        take_batch(cursor, *table.codec, parts_.keys_per_batch);
+    const KeyBatch batch = next_batch(cursor, table);
     if (batch.empty()) return;
     pg::Transaction transaction(loose.connection);
     parts_.guard->prove_ownership(loose.connection);
@@ -345,8 +370,7 @@ void Rounds::loose_table(Loose& loose, const RefreshTable& table) {
   }
   auto cursor = loose.sealed.keys(id);
   for (;;) {
-    const KeyBatch batch =
-        take_batch(cursor, *table.codec, parts_.keys_per_batch);
+    const KeyBatch batch = next_batch(cursor, table);
     if (batch.empty()) return;
     refresh_or_leave(loose, table, batch);
   }
@@ -382,7 +406,7 @@ bool Rounds::was_skipped(TableId table, std::string_view key) const {
 
 RoundResult Rounds::loose(pg::Connection& connection, bool deletes_first) {
   const auto begin = Clock::now();
-  parts_.fence(Deadline::in(kFenceTimeMax), {});
+  parts_.fence(Deadline::never(), {});
   SealedKeys sealed = parts_.buffer->seal();
   skipped_.clear();
   Loose loose{.connection = connection,
@@ -458,7 +482,7 @@ std::uint64_t Rounds::settle_batch(pg::Connection& connection,
 RoundResult Rounds::settle(pg::Connection& connection) {
   const auto begin = Clock::now();
   RoundResult result;
-  parts_.fence(Deadline::in(kFenceTimeMax), {});
+  parts_.fence(Deadline::never(), {});
   SealedKeys sealed = parts_.buffer->seal();
   // The sources are in the files that were copied, so each truncate that is
   // marked by now came before the copy: the marks are void. (A truncate that
@@ -488,8 +512,7 @@ RoundResult Rounds::settle(pg::Connection& connection) {
     }
     auto cursor = sealed.keys(table.table->target.ordinal);
     for (;;) {
-      const KeyBatch batch =
-          take_batch(cursor, *table.codec, parts_.keys_per_batch);
+      const KeyBatch batch = next_batch(cursor, table);
       if (batch.empty()) break;
       result.rows += settle_batch(connection, table, batch);
       PGRECAST_SYNC_POINT("settle:inserted");

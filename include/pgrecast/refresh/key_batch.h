@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pgrecast/base/deadline.h"
 #include "pgrecast/base/snapshot.h"
 #include "pgrecast/buffer/key_codec.h"
 #include "pgrecast/buffer/sealed_keys.h"
@@ -40,5 +41,23 @@ class KeyBatch {
 // leave T1's change out. `only_seen` is that mistake, for the test of it.
 KeyBatch take_batch(SealedKeys::Cursor& cursor, const KeyCodec& codec,
                     std::size_t keys_max, const Snapshot* only_seen = nullptr);
+
+// How many keys a batch may have, so that a statement over it takes about half
+// a second: rows are of a few bytes, or documents of megabytes.
+class BatchSize {
+ public:
+  static constexpr std::size_t kAtFirst = 200;
+
+  explicit BatchSize(std::size_t keys_max);
+
+  std::size_t keys() const { return keys_; }
+  void took(std::size_t keys, milliseconds time);
+  // The server was given its two minutes, and had not done it.
+  void took_too_long();
+
+ private:
+  std::size_t keys_max_;
+  std::size_t keys_;
+};
 
 }  // namespace pgrecast::refresh

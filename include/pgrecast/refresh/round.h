@@ -57,18 +57,22 @@ class Rounds {
     // wait on. Throws TimedOut.
     std::function<void(Deadline, const std::function<bool()>&)> fence;
     std::stop_token stop;
-    // How many rows of a server-wide reorder buffer a transaction may fill.
+    // How many rows of a server-wide reorder buffer a transaction may fill;
+    // fewer where rows are large.
     std::size_t keys_per_batch = 20000;
   };
   static constexpr std::uint64_t kAnyNumber =
       std::numeric_limits<std::uint64_t>::max();
 
-  explicit Rounds(Parts parts) : parts_(std::move(parts)) {}
+  explicit Rounds(Parts parts)
+      : parts_(std::move(parts)), batch_size_(parts_.keys_per_batch) {}
 
   // An exact round: one transaction, one snapshot S, a fence after S, and every
   // key that is dirty then. Afterwards the shadows are the sources as of S. For
   // as many keys as fit into a few seconds: it is given up, before it writes
-  // anything, where more than `keys_max` are dirty by then.
+  // anything, where more than `keys_max` are dirty by then. Where somebody
+  // waits for its lock for longer, it lets go and begins again. Throws SqlError
+  // where values are in each other's way (is_uniqueness_violation).
   RoundResult exact(pg::Connection& connection,
                     std::uint64_t keys_max = kAnyNumber);
 
@@ -95,6 +99,10 @@ class Rounds {
   RoundResult drain(pg::Connection& connection, Deadline deadline);
 
  private:
+  KeyBatch next_batch(SealedKeys::Cursor& cursor, const RefreshTable& table,
+                      const Snapshot* only_seen = nullptr) const;
+  // Between two batches of one transaction that holds a lock.
+  void give_way(pg::Connection& connection, Deadline deadline);
   void forget(SealedKeys&& sealed, const Snapshot& snapshot,
               const ChangeBuffer::Keep* also_keep);
   // Until the deadline all three: then they throw TimedOut.
@@ -157,10 +165,15 @@ class Rounds {
   };
 
   Parts parts_;
+  BatchSize batch_size_;
+  Clock::time_point next_look_;  // of an exact round: who waits for it
   std::map<TableId, Ranges> skipped_;
   std::optional<Rejected> rejected_;
 };
 
 Snapshot read_snapshot(pg::Connection& connection);
+
+// Of a unique or an exclusion constraint.
+bool is_uniqueness_violation(const pg::SqlError& error);
 
 }  // namespace pgrecast::refresh
