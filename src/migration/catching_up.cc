@@ -27,8 +27,6 @@ constexpr int kFruitlessRoundsMax = 3;
 // A round is short when nothing but what came during the last one is left.
 constexpr std::uint64_t kShortRoundKeys = 2000;
 constexpr milliseconds kShortRoundTime{500};
-// A stream that lags longer than this behind a fence is broken.
-constexpr auto kFenceTimeMax = std::chrono::minutes(10);
 // How long rounds rest while nothing is dirty, beside verification.
 constexpr milliseconds kRest{100};
 constexpr std::size_t kDifferencesShown = 20;
@@ -55,6 +53,7 @@ bool has_secondary_unique(const Context& context) {
 
 refresh::RoundResult loose_round(Context& context, refresh::Rounds& rounds,
                                  pg::Connection& connection) {
+  context.note_incomplete();
   const bool deletes_first =
       has_secondary_unique(context) && rule_on("one_snapshot");
   const refresh::RoundResult round = pg::retried(connection, "a round", [&] {
@@ -70,7 +69,28 @@ refresh::RoundResult exact_round(Context& context, refresh::Rounds& rounds,
   const refresh::RoundResult round = pg::retried(connection, "a round", [&] {
     return rounds.exact(connection, keys_max);
   });
+  if (!round.given_up) context.note_complete();
   tell_round(context, "exact", round);
+  return round;
+}
+
+// Where changes were missed, rows may be in an exact round's way that are not
+// dirty: verification has not come to them yet. A loose round leaves theirs.
+refresh::RoundResult exact_round_if_it_can(Context& context,
+                                           refresh::Rounds& rounds,
+                                           pg::Connection& connection,
+                                           std::uint64_t keys_max) {
+  try {
+    return exact_round(context, rounds, connection, keys_max);
+  } catch (const pg::SqlError& error) {
+    if (!refresh::is_uniqueness_violation(error) || !changes_missed(context)) {
+      throw;
+    }
+    log::info("refresh", "rows that verification has not seen are in the way",
+              "error='{}'", error.what());
+  }
+  refresh::RoundResult round = loose_round(context, rounds, connection);
+  round.given_up = true;
   return round;
 }
 
@@ -85,6 +105,11 @@ std::string describe(const verify::Difference& difference) {
 
 }  // namespace
 
+bool changes_missed(Context& context) {
+  return !context.record.verified &&
+         must_verify(*context.control, context.record.name);
+}
+
 // What a loose round left dirty it leaves to the next one, and that to an exact
 // one as soon as few enough are dirty. Only where that leads nowhere, one exact
 // round takes all, however long: it gets them done, or meets the rows that
@@ -97,20 +122,21 @@ bool catch_up(Context& context, bool exact_last) {
   int fruitless = 0;
   for (;;) {
     // Only then does the estimate say how much one transaction would hold.
-    context.pass_fence(Deadline::in(kFenceTimeMax));
+    context.pass_fence(Deadline::never());
     const bool at_last = fruitless >= kFruitlessRoundsMax;
     const bool many = context.buffer->dirty_estimate() > kExactKeysMax;
     const bool loose =
         rule_on("one_snapshot") ? many && !at_last : !after_loose;
     const refresh::RoundResult round =
         loose ? loose_round(context, rounds, connection)
-              : exact_round(
+              : exact_round_if_it_can(
                     context, rounds, connection,
                     at_last ? refresh::Rounds::kAnyNumber : kExactKeysLimit);
     const bool exact = !loose && !round.given_up;
     all_exact = all_exact && exact;
     after_loose = loose;
     fruitless = loose && is_fruitless(round) ? fruitless + 1 : 0;
+    if (round.given_up && !exact_last && changes_missed(context)) return false;
     if (round.given_up || (exact_last && !exact)) continue;
     if (round.keys <= kShortRoundKeys || round.took <= kShortRoundTime) {
       return all_exact;
@@ -154,11 +180,11 @@ PassResult verify_tables(Context& context) {
   pg::Connection& connection = context.refresh_session();
   refresh::Rounds rounds = context.make_rounds();
   while (working > 0 && workers.error() == nullptr) {
-    context.pass_fence(Deadline::in(kFenceTimeMax));
+    context.pass_fence(Deadline::never());
     if (context.buffer->dirty_estimate() > kExactKeysMax) {
       loose_round(context, rounds, connection);
     } else {
-      exact_round(context, rounds, connection, kExactKeysLimit);
+      exact_round_if_it_can(context, rounds, connection, kExactKeysLimit);
     }
     if (working > 0) connection.wait_readable(Deadline::in(kRest));
   }

@@ -63,6 +63,27 @@ refresh::Rounds Context::make_rounds() {
   return refresh::Rounds(std::move(parts));
 }
 
+void Context::note_incomplete() {
+  if (record.exact_xid == 0) return;
+  write(
+      [&](pg::Connection& session) { set_exact_xid(session, record.name, 0); });
+  record.exact_xid = 0;
+}
+
+void Context::note_complete() {
+  if (record.exact_xid != 0) return;
+  const auto exact =
+      control
+          ->exec(
+              "SELECT pg_catalog.pg_snapshot_xmax("
+              "pg_catalog.pg_current_snapshot())::pg_catalog.text")
+          .number<std::uint64_t>(0, 0);
+  write([&](pg::Connection& session) {
+    set_exact_xid(session, record.name, exact);
+  });
+  record.exact_xid = exact;
+}
+
 void Context::show_waiting(const std::string& what) const {
   progress->update([&](ProgressData& data) { data.waiting_for = what; });
 }

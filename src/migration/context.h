@@ -84,6 +84,14 @@ struct Context {
 
   refresh::Rounds make_rounds();
 
+  // Between the batches of a loose round, and where changes were missed, rows
+  // are absent from the shadows that the sources have: no snapshot from before
+  // the next exact round may ever look at the new tables. Durable (exact_xid)
+  // before the first such batch is.
+  void note_incomplete();
+  // After an exact round.
+  void note_complete();
+
   // What `status` and the bar say that the migration waits for; "": nothing.
   void show_waiting(const std::string& what) const;
 
@@ -141,6 +149,9 @@ void build_indexes(Context& context);
 // Whether all of them were exact: between the transactions of a loose one a
 // snapshot sees the new table without rows that it should have.
 bool catch_up(Context& context, bool exact_last);
+// Whether the stream was without changes of the sources at some time, and
+// verification has not found all of them yet.
+bool changes_missed(Context& context);
 // What differed and was not dirty; the first of it as lines.
 struct PassResult {
   std::uint64_t differences = 0;

@@ -52,8 +52,8 @@ std::vector<SnapshotHolder> snapshot_holders(pg::Connection& connection,
       " WHERE a.datname = pg_catalog.current_database()"
       "  AND a.backend_xmin IS NOT NULL AND a.pid <> "
       "pg_catalog.pg_backend_pid()"
-      "  AND COALESCE(a.backend_type, '') NOT IN ('autovacuum worker',"
-      "    'walsender')"
+      // A subscription copies a table through a WAL sender, in a snapshot.
+      "  AND COALESCE(a.backend_type, '') <> 'autovacuum worker'"
       "  AND NOT pg_catalog.starts_with(COALESCE(a.application_name, ''), $1)",
       {application});
   const pg::Result now = connection.exec(
@@ -95,8 +95,9 @@ std::string describe(const std::vector<SnapshotHolder>& holders) {
   return join(all, ", ");
 }
 
-// Snapshots from before the last exact round before the indexes would see the
-// new table incomplete: they are waited for however long they take.
+// Snapshots from before the first exact round, or from the middle of a loose
+// one, would see the new table incomplete: they are waited for however long
+// they take. Right after an exact round.
 void wait_for_incomplete_snapshots(Context& context) {
   pg::Connection& connection = *context.control;
   const std::string& application = context.endpoint.application;
@@ -290,16 +291,18 @@ void cut_over(Context& context) {
   pg::Connection connection = context.open("cutover", context.stop);
   refresh::prefer_key_lookups(connection);
   refresh::Rounds rounds = context.make_rounds();
-  wait_for_incomplete_snapshots(context);
   std::string reason;
   for (int count = 1; count <= context.options.cutover_attempts; ++count) {
+    catch_up(context, true);
+    wait_for_incomplete_snapshots(context);
+    const std::uint64_t waited_for = context.record.exact_xid;
     make_twins_ready(context);
     catch_up(context, true);
     reason = wait_for_recent_snapshots(context);
     exchange::Attempt result;
     result.reason = reason;
     if (reason.empty()) {
-      if (catch_up(context, true)) {
+      if (catch_up(context, true) && context.record.exact_xid == waited_for) {
         result = attempt(context, connection, rounds);
       } else {
         result.reason =
