@@ -6,6 +6,7 @@
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/migration/cleanup.h"
+#include "pgrecast/migration/planning.h"
 
 #include <fmt/format.h>
 
@@ -20,8 +21,10 @@ constexpr int kEventsShown = 10;
 
 pg::Connection connect(const std::string& conninfo, std::string_view role,
                        const std::stop_token& stop) {
-  return pg::Connection::open({.conninfo = conninfo, .application = "pgrecast"},
-                              role, stop);
+  pg::Connection connection = pg::Connection::open(
+      {.conninfo = conninfo, .application = "pgrecast"}, role, stop);
+  refuse_standby(connection);
+  return connection;
 }
 
 MigrationRecord find_or_refuse(pg::Connection& connection,

@@ -86,6 +86,12 @@ std::vector<Refusal> refusals_of(const script::ScriptError& error) {
 
 }  // namespace
 
+void refuse_standby(pg::Connection& connection) {
+  if (auto standby = plan::standby_refusal(connection)) {
+    throw Refused({std::move(*standby)});
+  }
+}
+
 Refusal another_script(const std::string& name) {
   return {fmt::format("there is a migration {} with another script", name),
           "give this one another name (--name), or abort or finish that one"};

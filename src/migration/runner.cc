@@ -215,6 +215,7 @@ void Runner::Impl::connect() {
                            .application = "pgrecast"};
   pg::Connection connection =
       pg::Connection::open(first, context_.options.name, context_.stop);
+  refuse_standby(connection);
   context_.names =
       plan::make_names(context_.options.name, database_oid(connection));
   context_.endpoint = endpoint_of(context_.options.conninfo, context_.names);

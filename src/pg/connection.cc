@@ -144,7 +144,31 @@ struct Connection::State {
 
 namespace {
 
+// Before anything is set: a pooler in transaction mode would leave it to the
+// application, whose session of the server we were lent. Most poolers make the
+// process up that they name when one connects; where one names a real one, the
+// second transaction is likely to fall to another.
+void refuse_pooler(Connection& connection) {
+  constexpr int kTransactions = 2;
+  for (int i = 0; i < kTransactions; ++i) {
+    const int pid =
+        connection.exec("SELECT pg_catalog.pg_backend_pid()").number<int>(0, 0);
+    if (pid == connection.backend_pid()) continue;
+    throw Refused(
+        fmt::format("a connection pooler stands between: process {} of the "
+                    "server answers, where process {} was connected to",
+                    pid, connection.backend_pid()),
+        "give the address of the server itself (--dsn), past the pooler");
+  }
+}
+
 void set_up_session(Connection& connection, Connection::Kind kind) {
+  // An older one is to be refused in words, not by a setting that it lacks.
+  constexpr int kOldestSupported = 140000;
+  if (connection.server_version() < kOldestSupported) {
+    connection.exec("SET search_path = ''");
+    return;
+  }
   std::string settings =
       "SET synchronous_commit = local;"
       "SET statement_timeout = 0;"
@@ -152,6 +176,7 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       // Ours are idle within one for as long as a fence takes. A process that
       // is frozen in the middle lets go of its snapshot and its locks.
       "SET idle_in_transaction_session_timeout = '60s';"
+      "SET idle_session_timeout = 0;"
       // Our queries of the catalogs are estimated as dear and take
       // milliseconds: compiling them took most of a plan's time, and of the
       // exchange's.
@@ -169,17 +194,16 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       "SET tcp_keepalives_idle = 10;"
       "SET tcp_keepalives_interval = 5;"
       "SET tcp_keepalives_count = 3;";
-  // Older servers are to be refused in words, not by an unknown setting.
-  constexpr int kSupported = 140000;
-  const bool supported = connection.server_version() >= kSupported;
-  if (supported) settings += "SET idle_session_timeout = 0;";
   constexpr int kHasTransactionTimeout = 170000;
   if (connection.server_version() >= kHasTransactionTimeout) {
     settings += "SET transaction_timeout = 0;";
   }
-  if (kind == Connection::Kind::kSql && supported) {
-    // Ends a statement whose client is gone, instead of letting it run on.
-    settings += "SET client_connection_check_interval = '2s';";
+  if (kind == Connection::Kind::kSql) {
+    // Ends a statement whose client is gone, instead of letting it run on. On
+    // other systems than Linux some servers cannot, and refuse the setting.
+    settings +=
+        "SELECT pg_catalog.set_config('client_connection_check_interval',"
+        " '2s', false) WHERE pg_catalog.version() LIKE '%linux%';";
   }
   if (kind == Connection::Kind::kReplication) {
     // The thread that answers also waits for our disk, and a disk may stall for
@@ -255,6 +279,7 @@ Connection Connection::open(const Endpoint& endpoint, std::string_view role,
   PQsetNoticeProcessor(conn, ignore_notice, nullptr);
   PQsetnonblocking(conn, 1);
   Connection connection(std::move(state));
+  if (kind == Kind::kSql) refuse_pooler(connection);
   set_up_session(connection, kind);
   return connection;
 }
@@ -377,7 +402,10 @@ std::vector<std::pair<std::string, std::string>> Connection::notifications() {
 }
 
 bool Connection::wait_readable(Deadline deadline) {
-  return state_->wait(POLLIN, deadline, true);
+  if (!state_->wait(POLLIN, deadline, true)) return false;
+  // Of a session that the server ended, the socket stays readable.
+  if (PQconsumeInput(native()) == 0) throw_broken("waiting");
+  return true;
 }
 
 bool Connection::wait_socket(bool for_write, Deadline deadline) {

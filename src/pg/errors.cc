@@ -15,6 +15,9 @@ Remedy remedy_of(std::string_view sqlstate) {
   for (const std::string_view state : kTransient) {
     if (sqlstate == state) return Remedy::kRetryTransaction;
   }
+  // The server's disk or memory ran out, or a slot of it: there is room again
+  // one day, and nothing of ours is lost meanwhile.
+  if (sqlstate.starts_with("53")) return Remedy::kReconnect;
   // 08: connection exceptions; 57P0x: the server shuts down or ended us, as it
   // does (25P03, 25P04) where a transaction took longer than we allow.
   if (sqlstate.starts_with("08") || sqlstate.starts_with("57P0") ||

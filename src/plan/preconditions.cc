@@ -255,25 +255,30 @@ std::optional<Refusal> old_server_refusal(pg::Connection& connection) {
                  "upgrade the server"};
 }
 
+std::optional<Refusal> standby_refusal(pg::Connection& connection) {
+  if (!connection.exec("SELECT pg_catalog.pg_is_in_recovery()").boolean(0, 0)) {
+    return std::nullopt;
+  }
+  return Refusal{"the server is a standby", "connect to the primary"};
+}
+
 std::vector<Refusal> server_refusals(pg::Connection& connection) {
+  if (auto standby = standby_refusal(connection)) {
+    return {std::move(*standby)};
+  }
   std::vector<Refusal> refusals;
   const pg::Result facts = connection.exec(
-      "SELECT pg_catalog.pg_is_in_recovery(),"
-      " pg_catalog.current_setting('wal_level'),"
+      "SELECT pg_catalog.current_setting('wal_level'),"
       " pg_catalog.current_setting('synchronous_standby_names')"
       "   ~* '(^|[ ,(])(\"?[*]\"?($|[ ,)])|\"pgrecast )'");
-  if (facts.boolean(0, 0)) {
-    refusals.push_back({"the server is a standby", "connect to the primary"});
-    return refusals;
-  }
-  if (facts.text(0, 1) != "logical") {
+  if (facts.text(0, 0) != "logical") {
     refusals.push_back(
         {fmt::format("wal_level is {}, so changes cannot be decoded",
-                     facts.text(0, 1)),
+                     facts.text(0, 0)),
          "set wal_level = logical and restart the server"});
   }
   check_capacity(connection, refusals);
-  if (facts.boolean(0, 2)) {
+  if (facts.boolean(0, 1)) {
     refusals.push_back(
         {"synchronous_standby_names holds * or a name of ours, so that our "
          "stream would count as a synchronous standby, and commits would wait "

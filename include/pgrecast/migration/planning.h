@@ -22,6 +22,10 @@ Refusal another_script(const std::string& name);
 script::Script read_script(const RunOptions& options,
                            const std::stop_token& stop);
 
+// Throws Refused: a standby holds the state of migrations, too, but nobody can
+// write there, nor see whether a process runs them.
+void refuse_standby(pg::Connection& connection);
+
 // plan::make_plan with all that lies outside of the script and its tables: a
 // pooler, the right to replicate, the disk of --state-dir, a migration of the
 // same name. `connection` is a session as make_plan wants it.

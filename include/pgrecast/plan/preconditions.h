@@ -27,6 +27,9 @@ std::optional<Refusal> pooler_refusal(pg::Connection& connection);
 // the columns that are asked for.
 std::optional<Refusal> old_server_refusal(pg::Connection& connection);
 
+// Every command asks this: what a migration keeps on the server is written.
+std::optional<Refusal> standby_refusal(pg::Connection& connection);
+
 // Of the server's settings and the role's rights in this database.
 std::vector<Refusal> server_refusals(pg::Connection& connection);
 

@@ -604,14 +604,29 @@ TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
   EXPECT_EQ(abort.wait(), 0) << abort.output();
 }
 
+// And before it sets anything, which would stay in a session that the pooler
+// lends to the application next.
 TEST_F(PlanCommand, RefusesAPoolerInTransactionMode) {
   session().exec(kTable);
+  superuser_session().exec(fmt::format(
+      "ALTER ROLE \"{}\" SET log_statement = 'all'", database().role()));
   const Pooler pooler(cluster().folder() + "/.s.PGSQL.5432");
+  const std::string dsn =
+      fmt::format("host={} dbname={} user={}", pooler.folder(),
+                  database().name(), database().role());
 
-  expect_refusal(plan(fmt::format("host={} dbname={} user={}", pooler.folder(),
-                                  database().name(), database().role()),
-                      kAdd),
+  expect_refusal(plan(dsn, kAdd), "a connection pooler stands between");
+  expect_refusal(command("run", dsn, kAdd, {}),
                  "a connection pooler stands between");
+  for (const char* name : {"status", "abort", "finish", "cutover"}) {
+    Program program({name, "--dsn", dsn, "planned"});
+    EXPECT_EQ(program.wait(), kRefused) << name << program.output();
+  }
+
+  const std::string log = cluster().log_text();
+  EXPECT_NE(log.find("pg_backend_pid()"), std::string::npos);
+  EXPECT_EQ(log.find("idle_session_timeout"), std::string::npos);
+  EXPECT_EQ(log.find("pg_try_advisory_lock"), std::string::npos);
 }
 
 TEST(PlanOnAServer, ThatIsNotSetUpSaysEverythingItLacks) {
@@ -645,6 +660,51 @@ TEST(PlanOnAServer, ThatIsAStandbyIsRefused) {
   cluster.start();
 
   expect_refusal(plan(cluster.dsn(), kAdd), "the server is a standby");
+}
+
+// A migration that was ready when the server became one, by a failover, say.
+TEST(EveryCommand, IsRefusedOnAStandby) {
+  PgCluster cluster;
+  Session(cluster.dsn()).exec("CREATE TABLE t (id int PRIMARY KEY)");
+  const std::string state = cluster.folder() + "/state";
+  std::string file = "/tmp/pgrecast_plan_XXXXXX";
+  close(mkstemp(file.data()));
+  std::ofstream(file) << "ALTER TABLE t ALTER id TYPE bigint";
+  const std::vector<std::string> run{
+      "run",     "--dsn",       cluster.dsn(), file,        "--name",
+      "planned", "--state-dir", state,         "--cutover", "manual"};
+  {
+    Program ready(run);
+    ready.wait_for_output("phase=ready");
+    ready.signal(SIGTERM);
+    ready.wait();
+  }
+  ASSERT_TRUE(cluster.stop());
+  const std::string signal = cluster.folder() + "/data/standby.signal";
+  std::ofstream(signal).flush();
+  give_to_postgres(signal);
+  cluster.start();
+
+  std::vector<std::vector<std::string>> commands{run};
+  for (const char* name : {"status", "cutover", "abort", "finish"}) {
+    commands.push_back({name, "--dsn", cluster.dsn(), "planned"});
+  }
+  commands.push_back({"reap", "--dsn", cluster.dsn()});
+  for (const std::vector<std::string>& arguments : commands) {
+    Program program(arguments);
+    EXPECT_EQ(program.wait(), kRefused) << arguments.front();
+    EXPECT_NE(program.output().find("the server is a standby"),
+              std::string::npos)
+        << arguments.front() << ": " << program.output();
+  }
+
+  unlink(file.c_str());
+  ASSERT_TRUE(cluster.stop());
+  std::filesystem::remove(signal);
+  cluster.start();
+  Program abort(
+      {"abort", "--dsn", cluster.dsn(), "--state-dir", state, "planned"});
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
 }
 
 }  // namespace

@@ -26,8 +26,9 @@ TEST(SqlErrorTest, StateDecidesWhatToDo) {
   for (const char* state : {"40001", "40P01", "55P03"}) {
     EXPECT_EQ(error(state).remedy(), Remedy::kRetryTransaction) << state;
   }
-  for (const char* state : {"08000", "08006", "57P01", "57P02", "57P03",
-                            "57P05", "25P03", "25P04"}) {
+  for (const char* state :
+       {"08000", "08006", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04",
+        "53100", "53200", "53300"}) {
     EXPECT_EQ(error(state).remedy(), Remedy::kReconnect) << state;
   }
   for (const char* state : {"57014", "23505", "42P01", "XX000", "58030"}) {
