@@ -1,5 +1,7 @@
 #include "support/pooler.h"
 
+#include "support/unix_socket.h"
+
 #include <array>
 #include <cstdint>
 #include <cstdlib>
@@ -7,7 +9,6 @@
 #include <poll.h>
 #include <stdexcept>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace pgrecast::test {
@@ -16,17 +17,7 @@ namespace {
 constexpr int kLookAgainMs = 100;
 constexpr std::size_t kLengthBytes = 4;
 
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    throw std::runtime_error("too long for a socket: " + path);
-  }
-  path.copy(address.sun_path, path.size());
-  return address;
-}
-
-// Plain reads and writes of whole messages; false when the peer is gone.
+// Reads all of it; false when the peer is gone.
 bool read_all(int fd, char* to, std::size_t size,
               const std::atomic<bool>& over) {
   while (size > 0) {
@@ -37,17 +28,6 @@ bool read_all(int fd, char* to, std::size_t size,
     if (got <= 0) return false;
     to += got;
     size -= static_cast<std::size_t>(got);
-  }
-  return true;
-}
-
-bool write_all(int fd, const std::string& bytes) {
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    const ssize_t sent =
-        send(fd, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
-    if (sent <= 0) return false;
-    at += static_cast<std::size_t>(sent);
   }
   return true;
 }
@@ -68,16 +48,6 @@ std::string read_message(int fd, bool typed, const std::atomic<bool>& over) {
   return message;
 }
 
-int connect_to(const std::string& path) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_un address = address_of(path);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address),  // NOLINT
-              sizeof address) != 0) {
-    throw std::runtime_error("no connection to " + path);
-  }
-  return fd;
-}
-
 }  // namespace
 
 Pooler::Pooler(const std::string& server_socket)
@@ -85,13 +55,7 @@ Pooler::Pooler(const std::string& server_socket)
   std::string folder = "/tmp/pgrecast_pooler_XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp");
   folder_ = folder;
-  listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_un address = address_of(folder_ + "/.s.PGSQL.5432");
-  if (bind(listener_, reinterpret_cast<const sockaddr*>(&address),  // NOLINT
-           sizeof address) != 0 ||
-      listen(listener_, SOMAXCONN) != 0) {
-    throw std::runtime_error("the pooler cannot listen");
-  }
+  listener_ = listen_on(folder_ + kSocketName);
   acceptor_ = std::thread([this] { accept_all(); });
 }
 
