@@ -91,6 +91,10 @@ void PgCluster::run_to_end(const std::string& program,
                            const std::vector<std::string>& arguments) {
   std::vector<std::string> command{bin_folder() + "/" + program};
   command.insert(command.end(), arguments.begin(), arguments.end());
+  run_to_end(command);
+}
+
+void PgCluster::run_to_end(const std::vector<std::string>& command) {
   Process process({.command = command,
                    .environment = {},
                    .stdout_path = folder_ + "/log",
@@ -172,6 +176,16 @@ void PgCluster::start_new_timeline() {
     return superuser.query_value("SELECT pg_is_in_recovery()") == "f";
   });
   if (!promoted) fail("the server does not leave recovery");
+}
+
+void PgCluster::upgrade_into(PgCluster& successor) {
+  if (!stop() || !successor.stop()) fail("the server does not stop");
+  // It leaves a script in its working folder.
+  run_to_end(
+      {"/bin/sh", "-c",
+       fmt::format("cd '{0}' && exec '{1}/pg_upgrade' -U postgres -b "
+                   "'{1}' -B '{1}' -d '{2}' -D '{3}' -s '{0}'",
+                   successor.folder_, bin_folder(), data_, successor.data_)});
 }
 
 std::string PgCluster::dsn(const std::string& database,

@@ -55,6 +55,9 @@ class PgCluster {
   void restart(Stop mode = Stop::kFast);
   // Stops, and comes up again as a promoted standby does: on a new timeline.
   void start_new_timeline();
+  // What pg_upgrade makes of all that is in it, in the place of `successor`,
+  // which was empty: the same tables, another server. Stops both.
+  void upgrade_into(PgCluster& successor);
 
   // libpq's connection string.
   std::string dsn(const std::string& database = "postgres",
@@ -73,6 +76,7 @@ class PgCluster {
   void init(const Settings& settings);
   void run_to_end(const std::string& program,
                   const std::vector<std::string>& arguments);
+  void run_to_end(const std::vector<std::string>& command);
   [[noreturn]] void fail(const std::string& what);
 
   std::string folder_;
