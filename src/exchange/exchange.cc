@@ -97,6 +97,34 @@ struct Before {
   std::vector<TreePart> shadow_parts;
 };
 
+// A sequence that the script has made for a column moves along with it, and the
+// column's default says so. The server quotes a schema's name where it must.
+std::string with_moved_sequence(const plan::TableTarget& target,
+                                const std::string& fact,
+                                const std::string& value,
+                                const Inventory& all_now) {
+  const auto now = all_now.find(fact);
+  if (now == all_now.end() || now->second == value) return value;
+  const auto drawn_from = [](const std::string& schema) {
+    std::string literal = pg::quote_literal(schema + ".");
+    literal.pop_back();
+    return "nextval(" + literal;
+  };
+  const auto as_printed = [](const std::string& schema) {
+    return std::array{schema, pg::quote_identifier(schema)};
+  };
+  for (const std::string& before : as_printed(target.shadow.schema)) {
+    const auto at = value.find(drawn_from(before));
+    if (at == std::string::npos) continue;
+    for (const std::string& after : as_printed(target.source.schema)) {
+      std::string text = value;
+      text.replace(at, drawn_from(before).size(), drawn_from(after));
+      if (text == now->second) return text;
+    }
+  }
+  return value;
+}
+
 // What the new table must look like, and then, whether it does.
 class Proof {
  public:
@@ -327,7 +355,9 @@ class Proof {
                              : unchanged()  ? before_.source
                                             : before_.shadow;
     for (const auto& [fact, value] : shape) {
-      if (!handed_over(fact)) expected_.emplace(fact, value);
+      if (!handed_over(fact))
+        expected_.emplace(fact,
+                          with_moved_sequence(target_, fact, value, now_));
     }
     if (target_.key_index_is_ours) {
       expected_.erase("index " + target_.key_index.name);
@@ -1038,15 +1068,19 @@ void Exchange::prove() {
                      .differences();
     std::ranges::move(plan::column_grants(retired_parts),
                       std::back_inserter(found));
+    const Inventory parts = read_partition_facts(
+        connection_, *tables_[i].target, tables_[i].shadow_oid);
+    Inventory expected_parts = expected_of_partitions(i);
+    for (auto& [fact, value] : expected_parts) {
+      value = with_moved_sequence(*tables_[i].target, fact, value, parts);
+    }
     std::ranges::move(
-        partition_differences(
-            *tables_[i].target,
-            {.before = expected_of_partitions(i),
-             .now = read_partition_facts(connection_, *tables_[i].target,
-                                         tables_[i].shadow_oid),
-             .retired = std::move(retired_parts),
-             .in_both = std::move(in_both)},
-            now),
+        partition_differences(*tables_[i].target,
+                              {.before = std::move(expected_parts),
+                               .now = parts,
+                               .retired = std::move(retired_parts),
+                               .in_both = std::move(in_both)},
+                              now),
         std::back_inserter(found));
     for (std::string& line : found) {
       lines.push_back(
