@@ -243,7 +243,7 @@ WITH RECURSIVE base AS (
   WHERE base.typtype = 'd')
 SELECT a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        pg_catalog.format_type(base.type,
-         CASE WHEN base.type = ANY ('{1042,1043,1560,1562}'::pg_catalog.oid[]) THEN -1
+         CASE WHEN base.type = ANY ('{1042,1043,1560,1562,1014,1015,1561,1563}'::pg_catalog.oid[]) THEN -1
               ELSE base.modifier END),
        a.atttypid, base.type, a.attcollation, a.atttypmod, a.attnotnull,
        a.attgenerated <> '', a.attidentity <> '',

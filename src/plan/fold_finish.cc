@@ -103,6 +103,50 @@ void Folder::try_select(Folding& folding, const TableTarget& target) {
   connection_->exec("ROLLBACK TO SAVEPOINT try_select");
 }
 
+// What hangs off a column is carried over by its name.
+void Folder::refuse_names_taken_over(const Folding& folding) {
+  for (const Column& column : folding.at_first) {
+    const auto heir =
+        std::ranges::find(folding.columns, column.name, &Column::name);
+    if (heir == folding.columns.end() || heir->attnum == column.attnum ||
+        find_attnum(folding.columns, column.attnum) != nullptr) {
+      continue;
+    }
+    const pg::Result found =
+        connection_->exec(R"sql(
+SELECT 'grants' FROM pg_catalog.pg_attribute
+WHERE attrelid = $1::pg_catalog.oid AND attname = $2 AND attacl IS NOT NULL
+UNION ALL
+SELECT 'a security label' FROM pg_catalog.pg_seclabel l
+JOIN pg_catalog.pg_attribute a ON a.attrelid = l.objoid AND a.attnum = l.objsubid
+WHERE l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND l.objoid = $1::pg_catalog.oid AND a.attname = $2
+UNION ALL
+SELECT pg_catalog.pg_describe_object(d.classid, d.objid, 0)
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_attribute a
+  ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+LEFT JOIN pg_catalog.pg_class c
+  ON c.oid = d.objid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d.refobjid = $1::pg_catalog.oid AND a.attname = $2
+  -- These the clone has, and lost with the column.
+  AND d.classid NOT IN ('pg_catalog.pg_attrdef'::pg_catalog.regclass,
+                        'pg_catalog.pg_constraint'::pg_catalog.regclass)
+  AND COALESCE(c.relkind, 'S') = 'S' AND d.objid <> d.refobjid
+ORDER BY 1)sql",
+                          {folding.table->source.oid, column.name});
+    if (found.empty()) continue;
+    throw Refused(
+        fmt::format("table {}: another column takes the name of column {}, "
+                    "which is dropped: what that has ({}) would go to the "
+                    "new one",
+                    folding.table->source.name.display(), column.name,
+                    found.text(0, 0)),
+        "give the new column another name, or drop that beforehand");
+  }
+}
+
 TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   TableTarget target;
   target.ordinal = ordinal;
@@ -110,6 +154,7 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   target.shadow = folding.table->shadow;
   target.retired = folding.table->retired;
   target.changes = folding.changes;
+  if (!folding.recreated) refuse_names_taken_over(folding);
   SelectList::Parts parts;
   parts.alias = source_alias(folding);
   parts.from = folding.table->source.whole();

@@ -3,6 +3,7 @@
 #include "folder.h"
 #include "script_grants.h"
 #include "script_statistics.h"
+#include "search_path.h"
 
 #include <fmt/format.h>
 
@@ -22,10 +23,16 @@ void Folder::apply(const script::Statement& statement,
       fmt::format("index {} added", body.name.value_or("(unnamed)")));
 }
 
-// Whose clone has the index; nullptr: none.
+// Whose clone has the index; nullptr: none. Not where the statement, by the
+// search path, means something of another schema.
 Folding* Folder::owner_of(const script::ObjectName& index) {
   Folding* owner = nullptr;
   for (Folding& folding : foldings_) {
+    if (!index.schema &&
+        is_hidden(*connection_, folding.table->source.name.schema, index.name,
+                  settings_.now().at("search_path"))) {
+      continue;
+    }
     if (index.schema && *index.schema != folding.table->source.name.schema) {
       continue;
     }
@@ -39,16 +46,37 @@ Folding* Folder::owner_of(const script::ObjectName& index) {
   return owner;
 }
 
+void Folder::refuse_index(const script::ObjectName& index, bool if_exists,
+                          const char* remedy) {
+  if (if_exists && !is_found(*connection_, index.schema, index.name,
+                             settings_.now().at("search_path"))) {
+    return;
+  }
+  // One of ours that the script has dropped already.
+  const bool ours = std::ranges::any_of(foldings_, [&](const Folding& folding) {
+    return !connection_
+                ->exec(
+                    "SELECT FROM pg_catalog.pg_index i"
+                    " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+                    " WHERE c.relname = $1 AND i.indrelid = $2::pg_catalog.oid",
+                    {index.name, folding.table->source.oid})
+                .empty();
+  });
+  if (if_exists && ours) return;
+  refuse(index.span.begin,
+         fmt::format("{} is no index of a table that this script changes",
+                     index.name),
+         remedy);
+}
+
 void Folder::apply(const script::Statement& statement,
                    const script::DropIndex& body) {
   for (const script::ObjectName& index : body.indexes) {
     Folding* const owner = owner_of(index);
     if (owner == nullptr) {
-      if (body.if_exists) continue;
-      refuse(index.span.begin,
-             fmt::format("{} is no index of a table that this script changes",
-                         index.name),
-             "drop it outside of the migration: it needs no rewrite");
+      refuse_index(index, body.if_exists,
+                   "drop it outside of the migration: it needs no rewrite");
+      continue;
     }
     run_script_sql(statement, "DROP INDEX " +
                                   pg::quote_qualified(
@@ -61,11 +89,9 @@ void Folder::apply(const script::Statement& statement,
                    const script::AlterIndex& body) {
   Folding* const owner = owner_of(body.index);
   if (owner == nullptr) {
-    if (body.if_exists) return;
-    refuse(body.index.span.begin,
-           fmt::format("{} is no index of a table that this script changes",
-                       body.index.name),
-           "change it outside of the migration: that needs no rewrite");
+    refuse_index(body.index, body.if_exists,
+                 "change it outside of the migration: that needs no rewrite");
+    return;
   }
   run_script_sql(statement,
                  script_->with_object_replaced(
@@ -207,7 +233,7 @@ void Folder::apply(const script::Statement& statement,
       continue;
     }
     Folding* const owner = source_statistics(statistics);
-    if (owner == nullptr && !body.if_exists) {
+    if (owner == nullptr && (!body.if_exists || are_anothers(statistics))) {
       refuse(statistics.span.begin,
              fmt::format("{} are no statistics of a table that this script "
                          "changes",
@@ -218,6 +244,16 @@ void Folder::apply(const script::Statement& statement,
     owner->changes.push_back(
         fmt::format("statistics {} dropped", statistics.name));
   }
+}
+
+// Whether there are any of that name that are on no table of the script's.
+bool Folder::are_anothers(const script::ObjectName& name) {
+  std::vector<std::string> sources;
+  for (const Folding& folding : foldings_) {
+    sources.push_back(std::to_string(folding.table->source.oid));
+  }
+  return are_on_others(*connection_, pg::array_literal(sources), name,
+                       settings_.now().at("search_path"));
 }
 
 // Whose source has them; from now on they count as dropped.

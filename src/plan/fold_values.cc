@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <optional>
 #include <set>
@@ -19,6 +20,41 @@ namespace pgrecast::plan {
 using catalog::Column;
 using pg::quote_identifier;
 
+namespace {
+
+// Whether a cast would cut something off within a value of the type: off the
+// fields of a composite, or the elements of an array of domains.
+bool is_cut_within(pg::Connection& connection, catalog::Oid type) {
+  return !connection
+              .exec(R"sql(
+WITH RECURSIVE part(oid, modifier, within) AS (
+  SELECT $1::pg_catalog.oid, -1, false
+  UNION
+  SELECT x.oid, x.modifier, true
+  FROM part p
+  JOIN pg_catalog.pg_type t ON t.oid = p.oid
+  CROSS JOIN LATERAL (
+    SELECT t.typelem, p.modifier WHERE t.typcategory = 'A'
+    UNION ALL
+    SELECT t.typbasetype, t.typtypmod WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT a.atttypid, a.atttypmod FROM pg_catalog.pg_attribute a
+    WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0
+      AND NOT a.attisdropped) AS x(oid, modifier))
+SELECT FROM part WHERE within AND modifier >= 0
+  AND oid = ANY ('{1042,1043,1560,1562}'::pg_catalog.oid[]))sql",
+                    {type})
+              .empty();
+}
+
+// By hand, a date word that is put into a text is that word.
+bool is_text(catalog::Oid base_type) {
+  constexpr std::array<catalog::Oid, 4> kTexts = {19, 25, 1042, 1043};
+  return std::ranges::find(kTexts, base_type) != kTexts.end();
+}
+
+}  // namespace
+
 // Once it is checked.
 std::string Folder::expression_text(
     const script::Expression& expression) const {
@@ -29,7 +65,8 @@ std::string Folder::expression_text(
 
 void Folder::check_expression(const Folding& folding,
                               const script::Expression& expression,
-                              const std::optional<std::string>& alias) {
+                              const std::optional<std::string>& alias,
+                              const Column* assigned_to) {
   std::vector<script::Replacement> unqualified;
   for (const script::ColumnUse& use : expression.facts.columns) {
     if (!folding.live.contains(use.name)) {
@@ -59,7 +96,10 @@ void Folder::check_expression(const Folding& folding,
     unqualified.push_back(
         {.span = use.span, .text = quote_identifier(use.name)});
   }
-  if (expression.facts.has_date_word) {
+  const bool only_text = expression.facts.is_constant &&
+                         assigned_to != nullptr &&
+                         is_text(assigned_to->base_type_oid);
+  if (expression.facts.has_date_word && !only_text) {
     refuse(expression.span.begin,
            "'now', 'today', 'tomorrow' and 'yesterday' differ each time they "
            "are evaluated",
@@ -90,9 +130,27 @@ void Folder::check_expression(const Folding& folding,
          problem->refusal.what, problem->refusal.remedy);
 }
 
+// By hand, a rule would do something else, or more, than what is written.
+void Folder::refuse_rules(const script::Statement& statement,
+                          const Folding& folding, char event,
+                          const char* word) {
+  const pg::Result rules = connection_->exec(
+      "SELECT rulename FROM pg_catalog.pg_rewrite"
+      " WHERE ev_class = $1::pg_catalog.oid AND ev_type::pg_catalog.text = $2"
+      "  AND ev_enabled NOT IN ('D', 'R') ORDER BY rulename",
+      {folding.table->source.oid, std::string(1, event)});
+  if (rules.empty()) return;
+  refuse(
+      statement.span.begin,
+      fmt::format("rule {} of {} would change what this {} does",
+                  rules.text(0, 0), folding.table->source.name.display(), word),
+      "disable the rule beforehand, if the script means what it says");
+}
+
 void Folder::apply(const script::Statement& statement,
                    const script::Update& body) {
   Folding& folding = folding_of(statement, body.table);
+  refuse_rules(statement, folding, '2', "UPDATE");
   const std::string alias =
       body.alias ? quote_identifier(*body.alias) : source_alias(folding);
   for (const script::Assignment& assignment : body.assignments) {
@@ -105,7 +163,20 @@ void Folder::apply(const script::Statement& statement,
                kKeyRemedy);
       }
     }
-    check_expression(folding, assignment.expression, body.alias);
+    const auto column =
+        std::ranges::find(folding.columns, assignment.column, &Column::name);
+    const Column* assigned_to =
+        column == folding.columns.end() ? nullptr : &*column;
+    check_expression(folding, assignment.expression, body.alias, assigned_to);
+    if (assigned_to != nullptr &&
+        is_cut_within(*connection_, assigned_to->base_type_oid)) {
+      refuse(
+          assignment.expression.span.begin,
+          fmt::format("{} is of a type with parts of a limited length, which "
+                      "a migration would cut off where an UPDATE refuses",
+                      assignment.column),
+          "set it by hand, after the migration");
+    }
   }
   if (body.where) {
     check_expression(folding, *body.where, body.alias);
@@ -149,6 +220,7 @@ void Folder::apply(const script::Statement& statement,
 void Folder::apply(const script::Statement& statement,
                    const script::Delete& body) {
   Folding& folding = folding_of(statement, body.table);
+  refuse_rules(statement, folding, '4', "DELETE");
   check_expression(folding, body.where, body.alias);
   computes_values(statement);
   run_on_clone(statement, folding);

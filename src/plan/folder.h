@@ -102,12 +102,20 @@ class Folder {
                   const script::TypeChange* change);
   void check_expression(const Folding& folding,
                         const script::Expression& expression,
-                        const std::optional<std::string>& alias);
+                        const std::optional<std::string>& alias,
+                        const catalog::Column* assigned_to = nullptr);
   void refuse_foreign_key(const Folding& folding, std::size_t offset,
                           const std::string& name);
   void drop_foreign_key(Folding& folding, std::size_t offset,
                         const std::string& name);
   void drop_foreign_keys_of_lost_columns(Folding& folding);
+  void refuse_rules(const script::Statement& statement, const Folding& folding,
+                    char event, const char* word);
+  // An index that is no clone's: refused, but where nothing has that name.
+  void refuse_index(const script::ObjectName& index, bool if_exists,
+                    const char* remedy);
+  bool are_anothers(const script::ObjectName& name);
+  void refuse_names_taken_over(const Folding& folding);
   std::string expression_text(const script::Expression& expression) const;
   void follow_names(const script::Statement& statement, Folding& folding);
   Folding* made_anew_by_script(const script::TableName& name);

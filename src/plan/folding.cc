@@ -26,7 +26,8 @@ const Column* find_attnum(const std::vector<Column>& columns, int attnum) {
 
 // As an UPDATE by hand assigns: what is too long is an error, unless only
 // blanks need to be cut off; char(n) is filled up. (A cast to varchar(n) would
-// cut anything off.)
+// cut anything off.) The elements of arrays are looked at where the row is put
+// in.
 std::string assigned(const std::string& value, const Column& column) {
   std::string cast = fmt::format("CAST({} AS {})", value, column.cast_type);
   if (column.base_modifier < 0) return cast;

@@ -20,6 +20,22 @@ std::optional<catalog::QualifiedName> find_statistics(
                                 .name = name.name};
 }
 
+bool are_on_others(pg::Connection& connection, const std::string& tables,
+                   const script::ObjectName& name,
+                   const std::string& search_path) {
+  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                  {search_path});
+  const pg::Result found = connection.exec(
+      "SELECT FROM pg_catalog.pg_statistic_ext s"
+      " JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace"
+      " WHERE s.stxrelid <> ALL ($1::pg_catalog.oid[]) AND s.stxname = $2"
+      "  AND CASE WHEN $3 = '' THEN pg_catalog.pg_statistics_obj_is_visible("
+      "s.oid) ELSE n.nspname = $3 END",
+      {tables, name.name, name.schema.value_or("")});
+  connection.exec("SET LOCAL search_path = ''");
+  return !found.empty();
+}
+
 std::string schema_of_new_statistics(pg::Connection& connection,
                                      const script::ObjectName& name,
                                      const std::string& search_path) {

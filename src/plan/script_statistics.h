@@ -16,6 +16,11 @@ std::optional<catalog::QualifiedName> find_statistics(
     pg::Connection& connection, catalog::Oid table,
     const script::ObjectName& name, const std::string& search_path);
 
+// Whether the name means some that are on none of the tables, an array of OIDs.
+bool are_on_others(pg::Connection& connection, const std::string& tables,
+                   const script::ObjectName& name,
+                   const std::string& search_path);
+
 // The schema into which the statement would put them by hand.
 std::string schema_of_new_statistics(pg::Connection& connection,
                                      const script::ObjectName& name,

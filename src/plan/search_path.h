@@ -2,6 +2,7 @@
 
 #include "pgrecast/pg/connection.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,5 +15,16 @@ void add_schema(std::vector<std::string>& path, const std::string& schema);
 // nothing is found by its name alone but what is in pg_catalog.
 void set_search_path(pg::Connection& connection,
                      const std::vector<std::string>& path);
+
+// Under `search_path`, as the setting is written: whether the name alone means
+// another relation than one of this schema, or none, as the schema is not in
+// the path.
+bool is_hidden(pg::Connection& connection, const std::string& schema,
+               const std::string& name, const std::string& search_path);
+
+// Whether there is a relation of the name.
+bool is_found(pg::Connection& connection,
+              const std::optional<std::string>& schema, const std::string& name,
+              const std::string& search_path);
 
 }  // namespace pgrecast::plan

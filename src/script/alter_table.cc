@@ -158,6 +158,9 @@ class AlterTableReader {
         take_default(part, command);
         if (!has(command, "def")) subcommand.kind = AlterKind::kDropDefault;
         break;
+      case AlterKind::kIdentity:
+        refuse_restart(part, command);
+        break;
       case AlterKind::kAddConstraint:
         refuse_foreign_key(field(field(command, "def"), "Constraint"));
         subcommand.name =
@@ -185,6 +188,17 @@ class AlterTableReader {
         reader_.offset(part.begin),
         fmt::format("ALTER TABLE .. {} is not supported in a script", words),
         kByHand);
+  }
+
+  // The sequence goes on from the table's own, which counts until the exchange.
+  void refuse_restart(Part part, const Tree& command) const {
+    const Tree& options = field(field(command, "def"), "List");
+    for (const Tree& item : field(options, "items")) {
+      if (text_field(field(item, "DefElem"), "defname") != "restart") continue;
+      reader_.refuse(reader_.offset(part.begin),
+                     "ALTER COLUMN .. RESTART is not supported in a script",
+                     kByHand);
+    }
   }
 
   void refuse_foreign_key(const Tree& constraint) const {

@@ -50,15 +50,27 @@ bool is_system_column(std::string_view name) {
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
-// The words that the server's date and time input takes as the present
-// (manual, "Special Values"); blanks around them do not matter.
-bool is_date_word(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return false;
-  const std::size_t last = text.find_last_not_of(" \t\r\n");
-  const std::string word = lower(text.substr(first, last - first + 1));
-  return word == "now" || word == "today" || word == "tomorrow" ||
-         word == "yesterday";
+// Whether one of the words is in it that the server's date and time input takes
+// as the present (manual, "Special Values"). '[now,infinity)' is a range.
+bool has_date_word(std::string_view text) {
+  constexpr std::array<std::string_view, 4> kWords{"now", "today", "tomorrow",
+                                                   "yesterday"};
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  auto begin = text.begin();
+  while (begin != text.end()) {
+    begin = std::find_if(begin, text.end(), is_letter);
+    const auto end = std::find_if_not(begin, text.end(), is_letter);
+    const std::string word = lower(std::string_view(begin, end));
+    const bool is_call = end != text.end() && *end == '(';
+    if (!is_call &&
+        std::find(kWords.begin(), kWords.end(), word) != kWords.end()) {
+      return true;
+    }
+    begin = end;
+  }
+  return false;
 }
 
 // Walks one expression's tree.
@@ -247,7 +259,7 @@ class FactsCollector {
   }
 
   void visit_constant(const Tree& node) {
-    if (is_date_word(text_field(field(node, "sval"), "sval"))) {
+    if (has_date_word(text_field(field(node, "sval"), "sval"))) {
       facts_.has_date_word = true;
     }
   }
@@ -269,7 +281,9 @@ Expression take_expression(const StatementReader& reader,
   FactsCollector collector(reader, scope, span);
   collector.visit(tree);
   reader.prove_expression(span, tree);
-  return {.span = span, .facts = collector.take()};
+  Expression expression{.span = span, .facts = collector.take()};
+  expression.facts.is_constant = has(tree, "A_Const");
+  return expression;
 }
 
 }  // namespace pgrecast::script

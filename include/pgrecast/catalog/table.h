@@ -30,8 +30,9 @@ struct Column {
   std::string type;       // format_type with modifiers: numeric(10,2)
   std::string cast_type;  // what to cast to so that nothing is cut off: the
                           // domain's base type, without the length of
-                          // varchar, char, bit and varbit (there an explicit
-                          // cast would truncate, an assignment refuses)
+                          // varchar, char, bit and varbit, and of arrays of
+                          // them (there an explicit cast would truncate, an
+                          // assignment refuses)
   Oid type_oid = 0;
   Oid base_type_oid = 0;  // domains resolved
   Oid collation = 0;

@@ -74,9 +74,12 @@ struct ExpressionFacts {
   std::vector<std::string> fields;
   // Casts may be stable: text::timestamptz is.
   bool has_cast = false;
-  // A constant 'now', 'today', 'tomorrow' or 'yesterday': if it becomes a date
-  // or a time, then at each evaluation a different one.
+  // A constant with the word now, today, tomorrow or yesterday in it: if it
+  // becomes a date or a time ('today 10:00'), or a range or an array of them,
+  // then at each evaluation a different one.
   bool has_date_word = false;
+  // Nothing but a constant.
+  bool is_constant = false;
 };
 
 struct Expression {

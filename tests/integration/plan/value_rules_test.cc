@@ -92,6 +92,36 @@ TEST_F(ValueRulesTest, WhatDependsOnTheSettingsAlonePasses) {
   }
 }
 
+TEST_F(ValueRulesTest, DateWordsAreRefusedButAsTexts) {
+  const char* words = "differ each time they are evaluated";
+  refused("UPDATE t SET tz = 'today 10:00'", words);
+  refused("UPDATE t SET i = 1 WHERE tz < 'now'", words);
+  refused("UPDATE t SET s = upper('now')", words);
+  same(kManyTypes, "UPDATE t SET s = 'call now'");
+}
+
+// A cast would cut them off without a word.
+TEST_F(ValueRulesTest, NothingIsCutOffWithinAValue) {
+  fails_alike(
+      "CREATE TABLE t (id int PRIMARY KEY, v varchar(10)[]);"
+      "INSERT INTO t VALUES (1, '{abcd}')",
+      "ALTER TABLE t ALTER v TYPE varchar(3)[]");
+  clear();
+  same(
+      "CREATE TABLE t (id int PRIMARY KEY, v text[]);"
+      "INSERT INTO t VALUES (1, '{{abc,NULL},{\"d  \",e}}'), (2, NULL)",
+      "ALTER TABLE t ALTER v TYPE varchar(3)[]");
+  clear();
+  session().exec(
+      "CREATE TYPE public.pair AS (x int, y varchar(3)); CREATE DOMAIN "
+      "public.cut AS varchar(3)");
+  refuses("CREATE TABLE t (id int PRIMARY KEY, p public.pair, s text)",
+          "UPDATE t SET p = ROW(1, s)", "parts of a limited length");
+  clear();
+  refuses("CREATE TABLE t (id int PRIMARY KEY, p public.cut[], s text)",
+          "UPDATE t SET p = ARRAY[s]", "parts of a limited length");
+}
+
 // Names cannot pass for something else in what the server stores.
 TEST_F(ValueRulesTest, HostileNamesChangeNothing) {
   same(

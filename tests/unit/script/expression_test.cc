@@ -93,6 +93,11 @@ TEST(ExpressionFacts, NameOperatorsFieldsAndCasts) {
 TEST(ExpressionFacts, KnowTheWordsThatMeanAnotherDateEachDay) {
   EXPECT_TRUE(Facts("' Today '::date").of.has_date_word);
   EXPECT_TRUE(Facts("CASE WHEN a < 'now' THEN 1 END").of.has_date_word);
+  EXPECT_TRUE(Facts("'today 10:00'").of.has_date_word);
+  EXPECT_TRUE(Facts("'[now,infinity)'").of.has_date_word);
+  EXPECT_TRUE(Facts("'{2020-01-01,TOMORROW}'").of.has_date_word);
+  EXPECT_TRUE(Facts("'now'").of.is_constant);
+  EXPECT_FALSE(Facts("'now' || a").of.is_constant);
   EXPECT_FALSE(Facts("'nowhere'").of.has_date_word);
   EXPECT_FALSE(Facts("''").of.has_date_word);
 }

@@ -65,6 +65,15 @@ INSTANTIATE_TEST_SUITE_P(
                     "three parts"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    Identity, Refusals,
+    testing::Values(
+        RefusalCase{"ALTER TABLE t ALTER a RESTART", {1, 15}, "RESTART"},
+        RefusalCase{
+            "ALTER TABLE t ALTER a SET INCREMENT 2 SET START 9 RESTART WITH 9",
+            {1, 15},
+            "RESTART"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Update, Refusals,
     testing::Values(
         RefusalCase{"UPDATE t SET a = u.b FROM u", {1, 27}, "UPDATE .. FROM"},
