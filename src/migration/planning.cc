@@ -1,10 +1,12 @@
 #include "pgrecast/migration/planning.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/migration/leftovers.h"
 #include "pgrecast/migration/state.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/preconditions.h"
 
+#include "context.h"
 #include "reporting.h"
 
 #include <fmt/format.h>
@@ -28,9 +30,16 @@ pg::Connection open_session(const RunOptions& options,
 
 void check_name(pg::Connection& connection, const RunOptions& options,
                 std::vector<Refusal>& refusals) {
+  // Before the record: what a migration makes that begins in between is never
+  // taken for left behind.
+  std::vector<Refusal> leftovers = leftover_refusals(
+      connection, plan::make_names(options.name, database_oid(connection)));
   try {
     const auto record = find_migration(connection, options.name);
-    if (!record) return;
+    if (!record) {
+      append(refusals, std::move(leftovers));
+      return;
+    }
     if (record->script != options.script) {
       refusals.push_back(another_script(options.name));
       return;
@@ -136,15 +145,9 @@ PlanReport plan_migration(const RunOptions& options,
                           const std::stop_token& stop) {
   const script::Script script = read_script(options, stop);
   pg::Connection connection = open_session(options, stop);
-  const auto database =
-      connection
-          .exec(
-              "SELECT oid FROM pg_catalog.pg_database"
-              " WHERE datname = pg_catalog.current_database()")
-          .number<catalog::Oid>(0, 0);
-  return plan_migration(connection, script,
-                        plan::make_names(options.name, database), options,
-                        stop);
+  return plan_migration(
+      connection, script,
+      plan::make_names(options.name, database_oid(connection)), options, stop);
 }
 
 }  // namespace pgrecast::migration

@@ -6,6 +6,7 @@
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/catalog/fingerprint.h"
 #include "pgrecast/migration/cleanup.h"
+#include "pgrecast/migration/leftovers.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/partitions.h"
@@ -222,10 +223,10 @@ void prepare(Context& context, const script::Script& script,
   context.record.settings = plan.settings;
   context.record.slot = plan.names.slot;
   context.record.publication = plan.names.publication;
-  if (capture::read_slot(*context.control, plan.names.slot)) {
-    throw Refused(
-        fmt::format("there is a replication slot {} already", plan.names.slot),
-        "drop it if it was left behind (pgrecast abort)");
+  // Again: minutes may have passed until the plan was confirmed.
+  if (auto left = leftover_refusals(*context.control, plan.names);
+      !left.empty()) {
+    throw Refused(std::move(left));
   }
   PGRECAST_SYNC_POINT("prepare:planned");
   create_all_shadows(context, script, plan);

@@ -1,6 +1,7 @@
 // Every refusal, with the real program: its words, its remedy, code 3, all
 // reasons at once, and each of them in the manual (docs/reference/plan.md).
 
+#include "support/eventually.h"
 #include "support/pooler.h"
 #include "support/process.h"
 #include "support/program.h"
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -602,6 +604,72 @@ TEST_F(PlanCommand, KnowsAMigrationOfThatName) {
   run.wait();
   Program abort({"abort", "--dsn", dsn(), "--state-dir", state, "planned"});
   EXPECT_EQ(abort.wait(), 0) << abort.output();
+}
+
+// Of a migration whose record somebody has dropped. Its publication was met
+// only when state and shadows were committed (42710, code 1), and the next run
+// dropped it unasked; its slot was met after the plan had passed. Here each is
+// there without the others at last, so that none hides behind another.
+TEST_F(PlanCommand, RefusesWhatAMigrationWithoutARecordHasLeft) {
+  session().exec(kTable);
+  const std::string state =
+      database().cluster().folder() + "/state_" + database().name();
+  const std::vector<std::string> options{"--yes", "--progress", "none",
+                                         "--state-dir", state};
+  Program run({"run", "--dsn", dsn(), "--table", "t", "--alter",
+               "ADD COLUMN w integer", "--name", "planned", "--state-dir",
+               state, "--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  run.signal(SIGTERM);
+  run.wait();
+  Session superuser = superuser_session();
+  ASSERT_TRUE(eventually([&] {
+    return superuser.query_value(
+               "SELECT count(*) FROM pg_replication_slots WHERE active AND "
+               "database = current_database()") == "0";
+  }));
+  const std::string slot = superuser.query_value(
+      "SELECT slot_name FROM pg_replication_slots WHERE database = "
+      "current_database()");
+  session().exec("DROP SCHEMA pgrecast CASCADE");
+  const auto refuses = [](const Answer& answer, const std::string& words,
+                          const std::string& name, const std::string& remedy) {
+    expect_refusal(answer, words, remedy);
+    EXPECT_NE(answer.text.find(words + " " + name), std::string::npos)
+        << answer.text;
+  };
+  const std::string drop_slot =
+      fmt::format("SELECT pg_drop_replication_slot('{}')", slot);
+
+  Answer answer = plan(dsn(), kAdd);
+  refuses(answer, "there is a replication slot", slot, drop_slot);
+  refuses(answer, "there is a publication", "pgrecast_planned already",
+          "DROP PUBLICATION \"pgrecast_planned\"");
+  refuses(answer, "there is a schema", "pgrecast_planned already",
+          "look what it holds, then DROP SCHEMA \"pgrecast_planned\" CASCADE");
+
+  session().exec(
+      "DROP SCHEMA pgrecast_planned CASCADE; DROP SCHEMA "
+      "pgrecast_planned_retired CASCADE");
+  session().exec("DROP PUBLICATION pgrecast_planned");
+  refuses(plan(dsn(), kAdd), "there is a replication slot", slot, drop_slot);
+  refuses(command("run", dsn(), kAdd, options), "there is a replication slot",
+          slot, drop_slot);
+  superuser.exec(drop_slot);
+  EXPECT_EQ(plan(dsn(), kAdd).code, 0);
+
+  session().exec("CREATE PUBLICATION pgrecast_planned FOR TABLE t");
+  for (const bool again : {false, true}) {
+    refuses(command("run", dsn(), kAdd, options), "there is a publication",
+            "pgrecast_planned already",
+            "DROP PUBLICATION \"pgrecast_planned\"");
+    EXPECT_EQ(superuser.query_value(
+                  "SELECT (SELECT count(*) FROM pg_publication) || ' ' ||"
+                  " (SELECT count(*) FROM pg_namespace WHERE nspname ~ "
+                  "'^pgrecast')"),
+              "1 0")
+        << again;
+  }
 }
 
 // And before it sets anything, which would stay in a session that the pooler
