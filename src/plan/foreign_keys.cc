@@ -103,7 +103,9 @@ class ForeignKeys {
  public:
   ForeignKeys(pg::Connection& connection, const std::vector<FoldTable>& tables,
               const std::vector<TableTarget>& targets)
-      : connection_(connection), schema_(tables.front().shadow.schema) {
+      : connection_(connection),
+        targets_(targets),
+        schema_(tables.front().shadow.schema) {
     std::vector<Oid> sources;
     std::vector<Oid> clones;
     std::vector<Oid> dropped_from;
@@ -125,14 +127,41 @@ class ForeignKeys {
   }
 
   std::vector<Refusal> problems() && {
-    check_widths();
     connection_.exec("SAVEPOINT foreign_keys");
+    for (const TableTarget& target : targets_) give_old_names(target);
+    check_widths();
     make_each();
     connection_.exec("ROLLBACK TO SAVEPOINT foreign_keys");
     return std::move(problems_);
   }
 
  private:
+  // The definitions name the columns as the sources have them. What bears such
+  // a name by now, and is another column, makes room.
+  void give_old_names(const TableTarget& target) {
+    const auto rename = [&](const std::string& from, const std::string& to) {
+      connection_.exec(fmt::format(
+          "ALTER TABLE {} RENAME COLUMN {} TO {}", target.shadow.quoted(),
+          pg::quote_identifier(from), pg::quote_identifier(to)));
+    };
+    int number = 0;
+    for (const auto& [old, now] : target.renamed) {
+      rename(now, fmt::format("pgrecast_renamed_{}", number++));
+    }
+    number = 0;
+    for (const auto& [old, now] : target.renamed) {
+      const bool taken =
+          !connection_
+               .exec(
+                   "SELECT FROM pg_catalog.pg_attribute WHERE attname = $2 AND"
+                   " attrelid = $1::pg_catalog.regclass AND NOT attisdropped",
+                   {target.shadow.quoted(), old})
+               .empty();
+      if (taken) rename(old, fmt::format("pgrecast_other_{}", number));
+      rename(fmt::format("pgrecast_renamed_{}", number++), old);
+    }
+  }
+
   std::optional<Column> column(Oid table, const std::string& name) {
     auto found = columns_.find(table);
     if (found == columns_.end()) {
@@ -232,6 +261,7 @@ class ForeignKeys {
   }
 
   pg::Connection& connection_;
+  const std::vector<TableTarget>& targets_;
   std::string schema_;
   std::vector<pg::Param> touched_;
   std::map<Oid, std::string> clone_names_;  // and those of stand-ins

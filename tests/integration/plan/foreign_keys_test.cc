@@ -79,6 +79,39 @@ TEST_F(ForeignKeysTest, AReferenceAloneMayBeWidened) {
               IsEmpty());
 }
 
+TEST_F(ForeignKeysTest, ColumnsAtBothEndsMayBeRenamed) {
+  session().exec(
+      "CREATE TABLE src.p (id int PRIMARY KEY, u int UNIQUE, c text);"
+      "CREATE TABLE src.q (id int PRIMARY KEY, pid int REFERENCES src.p,"
+      " pu int REFERENCES src.p (u), x text)");
+  for (const char* script : {
+           "ALTER TABLE q RENAME pid TO i; UPDATE q SET x = '1'",
+           "ALTER TABLE p RENAME id TO i; UPDATE p SET c = 'x'",
+           "ALTER TABLE p RENAME u TO \"U u\"; ALTER TABLE q RENAME pu TO u;"
+           "UPDATE q SET x = '1'",
+           // Their names exchanged, and with a column of another type.
+           "ALTER TABLE q RENAME pid TO t; ALTER TABLE q RENAME pu TO pid;"
+           "ALTER TABLE q RENAME t TO pu; UPDATE q SET x = '1'",
+           "ALTER TABLE q RENAME pid TO t; ALTER TABLE q RENAME x TO pid;"
+           "ALTER TABLE q RENAME t TO x; UPDATE q SET pid = '1'",
+           "ALTER TABLE p RENAME u TO t; ALTER TABLE p ADD u text",
+       }) {
+    SCOPED_TRACE(script);
+    EXPECT_THAT(refusals(script), IsEmpty());
+  }
+}
+
+TEST_F(ForeignKeysTest, ARenamedKeyIsWidenedWithAllThatReferToIt) {
+  session().exec(kUsers);
+
+  EXPECT_THAT(
+      refusals("ALTER TABLE users RENAME id TO i; ALTER TABLE users ALTER i "
+               "TYPE bigint, ALTER boss TYPE bigint; ALTER TABLE orders ALTER "
+               "\"by\" TYPE bigint"),
+      ElementsAre(remedied_by("ALTER TABLE src.orders ALTER COLUMN "
+                              "on_behalf_of TYPE bigint")));
+}
+
 TEST_F(ForeignKeysTest, TypesThatTheServerCannotCompareAreRefused) {
   session().exec(kUsers);
 

@@ -44,6 +44,29 @@ TEST_F(ColumnsOfScripts, ASerialOneIsAddedToAPartitionedTable) {
             "t");
 }
 
+TEST_F(ColumnsOfScripts, OnesOfForeignKeysAreRenamed) {
+  Session owner = session();
+  owner.exec(
+      "CREATE TABLE p (id int PRIMARY KEY);"
+      "CREATE TABLE t (id int PRIMARY KEY, pid int REFERENCES p, x int);"
+      "CREATE TABLE q (tid int REFERENCES t);"
+      "INSERT INTO p VALUES (1); INSERT INTO t VALUES (1, 1, 0), (2, NULL, 0);"
+      "INSERT INTO q VALUES (2)");
+  Migration migration(database(),
+                      "ALTER TABLE t RENAME pid TO parent;"
+                      "ALTER TABLE t RENAME id TO number; UPDATE t SET x = 1;");
+
+  Program run = migration.run({});
+
+  ASSERT_EQ(run.wait(), 0) << run.output();
+  EXPECT_EQ(
+      owner.query_rows("SELECT conrelid::regclass, pg_get_constraintdef(oid), "
+                       "convalidated FROM pg_constraint WHERE contype = 'f' "
+                       "ORDER BY conrelid::regclass::text"),
+      (Rows{{"q", "FOREIGN KEY (tid) REFERENCES t(number)", "t"},
+            {"t", "FOREIGN KEY (parent) REFERENCES p(id)", "t"}}));
+}
+
 // Where the plan's sample has none of the rows that are too long.
 TEST_F(ColumnsOfScripts, ElementsOfAnArrayAreNotCutOff) {
   Session owner = session();
