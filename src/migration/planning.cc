@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 #include "pgrecast/migration/leftovers.h"
+#include "pgrecast/migration/rivals.h"
 #include "pgrecast/migration/state.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/preconditions.h"
@@ -51,6 +52,16 @@ void check_name(pg::Connection& connection, const RunOptions& options,
          "how it stands"});
   } catch (const Refused& refused) {
     append(refusals, refused.refusals());
+  }
+}
+
+std::vector<Refusal> check_rivals(pg::Connection& connection,
+                                  const catalog::Table& source,
+                                  const plan::Names& names) {
+  try {
+    return rival_refusals(connection, source, names);
+  } catch (const Refused&) {
+    return {};  // check_name() says so
   }
 }
 
@@ -136,6 +147,9 @@ PlanReport plan_migration(pg::Connection& connection,
       options.assume_immutable,
       [&](pg::Connection& session, const plan::Plan& plan) {
         look_at_shadows(session, script, plan, options, report);
+      },
+      [&](pg::Connection& session, const catalog::Table& source) {
+        return check_rivals(session, source, names);
       });
   report.time = time_report(report.plan, options);
   return report;

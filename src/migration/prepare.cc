@@ -7,6 +7,7 @@
 #include "pgrecast/catalog/fingerprint.h"
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/leftovers.h"
+#include "pgrecast/migration/rivals.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/partitions.h"
@@ -17,6 +18,8 @@
 #include <boost/uuid/uuid_io.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace pgrecast::migration {
@@ -116,6 +119,16 @@ void refuse_changed(const Context& context, const plan::TableTarget& target,
                   name, difference));
 }
 
+// Behind insert_migration(): see rivals.h.
+void refuse_rivals(pg::Connection& connection, const plan::Plan& plan) {
+  std::vector<Refusal> refusals;
+  for (const catalog::Table& source : plan.sources) {
+    std::ranges::move(rival_refusals(connection, source, plan.names),
+                      std::back_inserter(refusals));
+  }
+  if (!refusals.empty()) throw Refused(std::move(refusals));
+}
+
 // Between the plan and its confirmation may lie minutes. What somebody changes
 // from here on, the fingerprints of the plan tell later.
 void create_all_shadows(Context& context, const script::Script& script,
@@ -139,7 +152,9 @@ void create_all_shadows(Context& context, const script::Script& script,
     insert_table(connection, context.record.name, target, plan.sources[i].oid,
                  shadow.value(), plan.fingerprints[i]);
   }
+  refuse_rivals(connection, plan);
   add_event(connection, context.record.name, "phase", "preparing");
+  PGRECAST_SYNC_POINT("prepare:recorded");
   transaction.commit();
   context.epoch = epoch;
 }

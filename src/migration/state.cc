@@ -105,6 +105,24 @@ std::vector<catalog::Heap> leaves_from(std::string_view json) {
   return leaves;
 }
 
+// $1 the migration that asks, $2 its table, $3 and $4 the phases from the
+// exchange on. From the part to the whole, which takes no lock.
+constexpr const char* kRivals = R"sql(
+SELECT m.name, m.phase, m.publication,
+       pg_catalog.format('%s.%s', n.nspname, c.relname)
+FROM pgrecast.migrations m
+JOIN pgrecast.tables t ON t.migration = m.name
+JOIN pg_catalog.pg_class c ON c.oid = t.source_oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE m.name <> $1 AND m.phase NOT IN ($3, $4)
+  AND (t.source_oid = $2::pg_catalog.oid
+       OR t.source_oid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(
+                             $2::pg_catalog.oid) AS a)
+       OR $2::pg_catalog.oid IN (SELECT a.relid
+                                 FROM pg_catalog.pg_partition_ancestors(
+                                   t.source_oid) AS a))
+ORDER BY m.name, t.ordinal)sql";
+
 // The schema belongs to the role that began the first migration.
 template <typename Read>
 auto read_state(const Read& read) {
@@ -117,6 +135,20 @@ auto read_state(const Read& read) {
                     error.what()),
         "run as the role that began the other migrations, or grant its rights "
         "on schema pgrecast");
+  }
+}
+
+// Nothing also where there is no state, or where it goes while we look.
+template <typename Read>
+auto find_state(pg::Connection& connection, const Read& read)
+    -> decltype(read()) {
+  try {
+    if (!state_exists(connection)) return {};
+    check_format(connection);
+    return read_state(read);
+  } catch (const pg::SqlError& error) {
+    if (error.sqlstate() != pg::sqlstate::kUndefinedTable) throw;
+    return {};
   }
 }
 
@@ -172,14 +204,25 @@ std::optional<MigrationRecord> read_migration(pg::Connection& connection,
 
 std::optional<MigrationRecord> find_migration(pg::Connection& connection,
                                               const std::string& name) {
-  try {
-    if (!state_exists(connection)) return std::nullopt;
-    check_format(connection);
-    return read_state([&] { return read_migration(connection, name); });
-  } catch (const pg::SqlError& error) {
-    if (error.sqlstate() != pg::sqlstate::kUndefinedTable) throw;
-    return std::nullopt;
-  }
+  return find_state(connection,
+                    [&] { return read_migration(connection, name); });
+}
+
+std::vector<Rival> find_rivals(pg::Connection& connection,
+                               const std::string& name, catalog::Oid table) {
+  return find_state(connection, [&] {
+    const pg::Result result = connection.exec(
+        kRivals,
+        {name, table, name_of(Phase::kExchanged), name_of(Phase::kDone)});
+    std::vector<Rival> rivals;
+    for (int row = 0; row < result.rows(); ++row) {
+      rivals.push_back({.migration = std::string(result.text(row, 0)),
+                        .phase = std::string(result.text(row, 1)),
+                        .publication = std::string(result.text(row, 2)),
+                        .table = std::string(result.text(row, 3))});
+    }
+    return rivals;
+  });
 }
 
 std::vector<std::string> list_migrations(pg::Connection& connection) {

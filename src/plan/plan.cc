@@ -348,7 +348,7 @@ Names make_names(const std::string& migration, catalog::Oid database) {
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found,
                const std::vector<std::string>& assume_immutable,
-               const LookAtShadows& look) {
+               const LookAtShadows& look, const AskOfSource& ask) {
   Plan plan;
   plan.names = names;
   plan.assume_immutable = assume_immutable;
@@ -367,6 +367,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
       });
   for (const Table& source : plan.sources) {
     append(found, table_refusals(connection, source, names));
+    if (ask) append(found, ask(connection, source));
   }
   if (all_there) {
     pg::Transaction transaction(connection,

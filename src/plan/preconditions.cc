@@ -195,26 +195,6 @@ void check_rights(pg::Connection& connection, const Table& table,
   }
 }
 
-void check_no_other_migration(pg::Connection& connection, const Table& table,
-                              const Names& names,
-                              std::vector<Refusal>& refusals) {
-  const pg::Result published = connection.exec(
-      "SELECT p.pubname FROM pg_catalog.pg_publication p"
-      " JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid"
-      " WHERE (pr.prrelid = $1::pg_catalog.oid OR pr.prrelid IN ("
-      "   SELECT a.relid FROM pg_catalog.pg_partition_ancestors("
-      "     $1::pg_catalog.oid) AS a))"
-      "  AND p.pubname <> $2"
-      "  AND p.pubname LIKE 'pgrecast\\_%'",
-      {table.oid, names.publication});
-  for (int row = 0; row < published.rows(); ++row) {
-    refusals.push_back(
-        {fmt::format("{} is in publication {} of another migration",
-                     table.name.display(), published.text(row, 0)),
-         "finish or abort that migration first (pgrecast list)"});
-  }
-}
-
 // The folder itself, or what of its path there is already.
 std::filesystem::path existing_part(std::filesystem::path path) {
   std::error_code error;
@@ -360,7 +340,6 @@ std::vector<Refusal> table_refusals(pg::Connection& connection,
   check_key(table, refusals);
   check_generated(connection, table, refusals);
   check_rights(connection, table, refusals);
-  check_no_other_migration(connection, table, names, refusals);
   append(refusals,
          catalog::uncarried_dependents(connection, table, names.publication));
   append(refusals, unfit_leaf(connection, table));

@@ -66,6 +66,19 @@ std::optional<MigrationRecord> read_migration(pg::Connection& connection,
 std::optional<MigrationRecord> find_migration(pg::Connection& connection,
                                               const std::string& name);
 std::vector<std::string> list_migrations(pg::Connection& connection);
+
+// Another migration that is at a table, and its exchange is still to come.
+struct Rival {
+  std::string migration;
+  std::string phase;
+  std::string publication;
+  std::string table;  // its own, by the name of now
+};
+
+// Those at `table`, at what it is a part of, or at a part of it, but for the
+// migration `name`. For whoever may come first or last, as find_migration().
+std::vector<Rival> find_rivals(pg::Connection& connection,
+                               const std::string& name, catalog::Oid table);
 std::optional<Heartbeat> read_heartbeat(pg::Connection& connection,
                                         const std::string& name);
 std::vector<Event> read_events(pg::Connection& connection,

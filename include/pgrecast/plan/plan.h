@@ -68,13 +68,18 @@ struct Plan {
 // the transaction that made them; may write nothing.
 using LookAtShadows = std::function<void(pg::Connection&, const Plan&)>;
 
+// What the caller has against a table that the script names.
+using AskOfSource =
+    std::function<std::vector<Refusal>(pg::Connection&, const catalog::Table&)>;
+
 // Reads script and catalogs, and checks every precondition that can be checked
 // in this database; then proves on a sample of the rows that the target is what
 // the script makes by hand. Changes nothing: the clones are made in a
 // transaction that is rolled back. `connection` is a session with an empty
 // search_path and no transaction.
 //
-// `look` is called once, where nothing stands in the way.
+// `look` is called once, where nothing stands in the way; `ask` for each table
+// of the script, in no transaction.
 //
 // Throws Refused with all the reasons there are, `found` by the caller first:
 // also what stands in the script's way where the server already says no.
@@ -82,7 +87,7 @@ using LookAtShadows = std::function<void(pg::Connection&, const Plan&)>;
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found = {},
                const std::vector<std::string>& assume_immutable = {},
-               const LookAtShadows& look = {});
+               const LookAtShadows& look = {}, const AskOfSource& ask = {});
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws

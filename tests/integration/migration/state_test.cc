@@ -126,6 +126,45 @@ TEST_F(StateTest, TablesAndChunksAreReadAsTheyWereWritten) {
   EXPECT_EQ(read_chunks(connection_, "a", 2).ranges.size(), 1U);
 }
 
+// A part and its whole are one another's, the parts of one whole are not.
+TEST_F(StateTest, RivalsAreThoseOfTheTableBeforeTheirExchange) {
+  session().exec(
+      "CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (1);"
+      "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (1) TO (2);"
+      "CREATE TABLE other (id int PRIMARY KEY)");
+  const auto oid = [&](const std::string& name) {
+    return catalog::find_relation(connection_, "public", name).value();
+  };
+  const auto rivals = [&](const std::string& migration,
+                          const std::string& table) {
+    std::string all;
+    for (const Rival& rival : find_rivals(connection_, migration, oid(table))) {
+      all += rival.migration + " " + rival.phase + " " + rival.table + ";";
+    }
+    return all;
+  };
+  EXPECT_EQ(rivals("b", "p"), "");  // no schema yet
+  insert("a");
+  insert_table(connection_, "a", {}, oid("p1"), 1, {});
+
+  for (const char* name : {"p", "p1"}) {
+    EXPECT_EQ(rivals("b", name), "a preparing public.p1;") << name;
+  }
+  for (const char* name : {"p2", "other"}) EXPECT_EQ(rivals("b", name), "");
+  EXPECT_EQ(rivals("a", "p1"), "");
+
+  plan::TableTarget second;
+  second.ordinal = 1;
+  insert_table(connection_, "a", second, oid("p"), 1, {});
+  set_phase(connection_, "a", Phase::kReady);
+  EXPECT_EQ(rivals("b", "p2"), "a ready public.p;");
+  for (const Phase phase : {Phase::kExchanged, Phase::kDone}) {
+    set_phase(connection_, "a", phase);
+    EXPECT_EQ(rivals("b", "p1"), "");
+  }
+}
+
 TEST_F(StateTest, SchemaGoesWithTheLastMigration) {
   insert("a");
   insert("b");

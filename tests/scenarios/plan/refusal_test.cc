@@ -672,6 +672,86 @@ TEST_F(PlanCommand, RefusesWhatAMigrationWithoutARecordHasLeft) {
   }
 }
 
+// One that was reaped, or gave up its slot, publishes nothing any more, and is
+// resumed by --repair all the same. Only its publication was looked for.
+TEST_F(PlanCommand, RefusesATableThatAReapedMigrationHas) {
+  session().exec(kTable);
+  const std::string state =
+      database().cluster().folder() + "/state_" + database().name();
+  Program run({"run", "--dsn", dsn(), "--table", "t", "--alter",
+               "ADD COLUMN w integer", "--name", "other", "--state-dir", state,
+               "--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  const Answer living = plan(dsn(), kAdd);
+  expect_refusal(living, "another migration");
+  // Once, and not by its publication too.
+  EXPECT_EQ(living.text.find("remedy: "), living.text.rfind("remedy: "))
+      << living.text;
+  run.signal(SIGTERM);
+  run.wait();
+  ASSERT_TRUE(eventually([&] {
+    Program reap({"reap", "--dsn", dsn(), "--max-retained", "0"});
+    return reap.wait() == 0 &&
+           reap.output().find("dropped the slot of other") != std::string::npos;
+  }));
+
+  const Answer answer = plan(dsn(), kAdd);
+
+  expect_refusal(answer, "another migration",
+                 "let the `pgrecast run` of that one end, or undo it: "
+                 "`pgrecast abort other`");
+  EXPECT_NE(answer.text.find(
+                "another migration, other, is at public.t already (phase "
+                "ready)"),
+            std::string::npos)
+      << answer.text;
+  Program abort({"abort", "--dsn", dsn(), "--state-dir", state, "other"});
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
+  EXPECT_EQ(plan(dsn(), kAdd).code, 0);
+}
+
+// Both plans pass, as neither sees what the other has not committed. The second
+// waits for the lock under which the first is recorded, and the test for that:
+// it cannot pass because one of the two is late.
+TEST_F(PlanCommand, OfTwoRunsOfATableThatBeginTogetherOneIsRefused) {
+  session().exec(kTable);
+  const std::string state =
+      database().cluster().folder() + "/state_" + database().name();
+  const auto run = [&](const char* name, const Program::Texts& environment) {
+    return Program({"run", "--dsn", dsn(), "--table", "t", "--alter",
+                    "ADD COLUMN w integer", "--name", name, "--state-dir",
+                    state, "--cutover", "manual"},
+                   environment);
+  };
+  Program first = run("first", {"PGRECAST_FREEZE_AT=prepare:recorded"});
+  first.wait_until_frozen();
+  Program second = run("second", {});
+  Session superuser = superuser_session();
+  ASSERT_TRUE(eventually([&] {
+    return superuser.query_value(
+               "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
+               "NOT granted AND database = (SELECT oid FROM pg_database WHERE "
+               "datname = current_database())") == "1";
+  })) << second.output();
+
+  first.signal(SIGCONT);
+  ASSERT_EQ(second.wait(), kRefused) << second.output();
+
+  EXPECT_NE(one_line(second.output())
+                .find("another migration, first, is at public.t already"),
+            std::string::npos)
+      << second.output();
+  first.wait_for_output("phase changed.*phase=ready");
+  EXPECT_EQ(superuser.query_value(
+                "SELECT string_agg(name, ' ') FROM pgrecast.migrations"),
+            "first");
+  EXPECT_EQ(superuser.query_value("SELECT count(*) FROM pg_namespace WHERE "
+                                  "nspname LIKE 'pgrecast%second%'"),
+            "0");
+  Program abort({"abort", "--dsn", dsn(), "--state-dir", state, "first"});
+  EXPECT_EQ(abort.wait(), 0) << abort.output();
+}
+
 // And before it sets anything, which would stay in a session that the pooler
 // lends to the application next.
 TEST_F(PlanCommand, RefusesAPoolerInTransactionMode) {
