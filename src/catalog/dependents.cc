@@ -278,7 +278,8 @@ SELECT 'statistics object ' || n.nspname || '.' || s.stxname,
 FROM pg_catalog.pg_statistic_ext s
 JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid
-  AND NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+  AND NOT (pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+           AND pg_catalog.pg_has_role(s.stxowner, $3))
 UNION ALL
 SELECT 'type ' || pg_catalog.format_type(t.oid, -1), of.reason, of.remedy
 FROM pg_catalog.pg_type t
@@ -635,7 +636,10 @@ std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
                              bonds.text(row, 0), bonds.text(row, 1)),
          .remedy = "remove that beforehand, and restore it afterwards"});
   }
-  add_reasons(connection.exec(kHidden, {table.oid, own_publication}), refusals);
+  const bool by_option = connection.server_version() >= kHasSetOption;
+  add_reasons(connection.exec(kHidden, {table.oid, own_publication,
+                                        by_option ? "SET" : "MEMBER"}),
+              refusals);
   if (connection.server_version() >= kHasSchemaPublications) {
     add_reasons(connection.exec(kSchemaPublications, {table.oid}), refusals);
   }

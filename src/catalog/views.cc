@@ -252,7 +252,8 @@ SELECT 'statistics object ' || n.nspname || '.' || s.stxname,
 FROM twin t
 JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = t.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
-WHERE NOT pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+WHERE NOT (pg_catalog.pg_has_role(s.stxowner, 'USAGE')
+           AND pg_catalog.pg_has_role(s.stxowner, $3))
 ORDER BY 1, 2)sql";
 
 // Each after those that it reads.
@@ -355,11 +356,11 @@ std::vector<Refusal> uncarried_views(pg::Connection& connection,
     }
   };
   add(connection.exec(kHangers, {oid_array(anew), oid_array(sources)}));
+  const char* const can_be = by_option ? "SET" : "MEMBER";
   add(connection.exec(kBeforehand,
-                      {oid_array(beforehand), oid_array(sources)}));
-  add(connection.exec(
-      fmt::format(fmt::runtime(kRights), by_option ? "SET" : "MEMBER"),
-      {oid_array(anew)}));
+                      {oid_array(beforehand), oid_array(sources), can_be}));
+  add(connection.exec(fmt::format(fmt::runtime(kRights), can_be),
+                      {oid_array(anew)}));
   std::ranges::move(uncarried_grants(connection, anew),
                     std::back_inserter(refusals));
   return refusals;

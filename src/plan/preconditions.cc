@@ -166,21 +166,55 @@ void check_generated(pg::Connection& connection, const Table& table,
        "ALTER TABLE .. REPLICA IDENTITY DEFAULT, with a primary key"});
 }
 
-void check_rights(pg::Connection& connection, const Table& table,
-                  std::vector<Refusal>& refusals) {
+// What the owner may do with the table, we must be able to (USAGE). The new
+// table is given to the owner, for which the server asks, from 16 on, whether
+// we could SET ROLE; being a member in any way sufficed before.
+void check_owner(pg::Connection& connection, const Table& table,
+                 std::vector<Refusal>& refusals) {
+  constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE
+  const bool by_option = connection.server_version() >= kHasSetOption;
   const pg::Result rights = connection.exec(
-      "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'),"
-      " pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE')"
+      "SELECT pg_catalog.pg_has_role(c.relowner, 'MEMBER'),"
+      " pg_catalog.pg_has_role(c.relowner, 'USAGE'),"
+      " pg_catalog.pg_has_role(c.relowner, $2)"
       " FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
-      {table.oid});
+      {table.oid, by_option ? "SET" : "MEMBER"});
   if (rights.empty()) return;  // dropped meanwhile; other checks say so
+  const std::string belongs =
+      fmt::format("{} belongs to role {}, ", table.name.display(), table.owner);
   if (!rights.boolean(0, 0)) {
     refusals.push_back(
-        {fmt::format("{} belongs to role {}, which you are no member of",
-                     table.name.display(), table.owner),
+        {belongs + "which you are no member of",
          fmt::format("run as {}, or GRANT it to your role", table.owner)});
+    return;
   }
   if (!rights.boolean(0, 1)) {
+    refusals.push_back(
+        {belongs + "whose rights your role does not inherit",
+         by_option
+             ? fmt::format("run as {0}, or GRANT {0} to your role WITH "
+                           "INHERIT TRUE",
+                           table.owner)
+             : fmt::format("run as {}, or ALTER ROLE .. INHERIT your role",
+                           table.owner)});
+  }
+  if (!rights.boolean(0, 2)) {
+    refusals.push_back(
+        {belongs + "to which your role cannot give the new table, as it may "
+                   "not SET ROLE",
+         fmt::format("run as {0}, or GRANT {0} to your role WITH SET TRUE",
+                     table.owner)});
+  }
+}
+
+void check_rights(pg::Connection& connection, const Table& table,
+                  std::vector<Refusal>& refusals) {
+  check_owner(connection, table, refusals);
+  const pg::Result rights = connection.exec(
+      "SELECT pg_catalog.has_schema_privilege(c.relnamespace, 'CREATE')"
+      " FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid",
+      {table.oid});
+  if (!rights.empty() && !rights.boolean(0, 0)) {
     refusals.push_back(
         {fmt::format("the role may not create tables in schema {}",
                      table.name.schema),
