@@ -368,6 +368,53 @@ const std::vector<Case>& cases() {
        "IDENTITY)",
        "ALTER TABLE t ADD COLUMN w bigint DEFAULT nextval('t_v_seq')",
        "which stays with the old table", "leave the identity to its column"},
+      {"TypedTable",
+       "CREATE TYPE c AS (id int, v text); CREATE TABLE t OF c (PRIMARY KEY "
+       "(id))",
+       "UPDATE t SET v = 'x'", "is a typed table of", "ALTER TABLE .. NOT OF"},
+      {"Inheritance",
+       "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u () INHERITS (t)",
+       kAdd, "inherits from", "remove the link with ALTER TABLE .. NO INHERIT"},
+      {"PublicationOfAnotherOwner", kTable, kAdd,
+       "must be altered and belongs to", "run as a member of that role",
+       "CREATE PUBLICATION theirs FOR TABLE t"},
+      {"GrantOnTheRowType",
+       "CREATE TABLE t (id int PRIMARY KEY); GRANT USAGE ON "
+       "TYPE t TO pg_monitor",
+       kAdd, "has grants of its own, which the new table would lose",
+       "REVOKE them"},
+      {"CommentOnTheRowType",
+       "CREATE TABLE t (id int PRIMARY KEY); COMMENT ON TYPE t IS 'kept'", kAdd,
+       "has a comment of its own, which the new table would lose",
+       "COMMENT ON TYPE .. IS NULL"},
+      {"DisabledForeignKey",
+       "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (x int REFERENCES "
+       "t)",
+       kAdd, "is not enforced, as its triggers are disabled",
+       "ALTER TABLE .. ENABLE TRIGGER ALL",
+       "ALTER TABLE u DISABLE TRIGGER ALL"},
+      {"NoRightOnTheReferenced",
+       "CREATE TABLE u (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY "
+       "KEY, x int REFERENCES u)",
+       kAdd, "must be re-created, for which the rights on",
+       "grant REFERENCES and UPDATE", "ALTER TABLE u OWNER TO postgres"},
+      {"KeyBetweenPartitioned",
+       "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY HASH (id); CREATE "
+       "TABLE t0 PARTITION OF t FOR VALUES WITH (MODULUS 1, REMAINDER 0); "
+       "CREATE TABLE u (x int REFERENCES t) PARTITION BY HASH (x); CREATE "
+       "TABLE "
+       "u0 PARTITION OF u FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+       kAdd, "leads from one partitioned table to another",
+       "drop it, and create it again after the migration"},
+      {"MemberOfAnExtension", kTable, kAdd, "is a member of extension",
+       "remove that beforehand, and restore it afterwards",
+       "ALTER EXTENSION plpgsql ADD TABLE t"},
+      {"SequenceOfADroppedColumn",
+       "CREATE TABLE t (id int PRIMARY KEY, s serial); CREATE TABLE u (n int "
+       "DEFAULT nextval('t_s_seq'))",
+       "ALTER TABLE t DROP COLUMN s CASCADE",
+       "the new table does not have that column",
+       "release the sequence with ALTER SEQUENCE .. OWNED BY NONE"},
       {"StateOfOthers", kTable, kAdd,
        "the state in schema pgrecast cannot be read",
        "run as the role that began the other",
