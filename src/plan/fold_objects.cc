@@ -12,6 +12,20 @@
 #include <string>
 
 namespace pgrecast::plan {
+namespace {
+
+bool has_index(pg::Connection& connection, catalog::Oid table,
+               const std::string& name) {
+  return !connection
+              .exec(
+                  "SELECT FROM pg_catalog.pg_index i"
+                  " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
+                  " WHERE i.indrelid = $1::pg_catalog.oid AND c.relname = $2",
+                  {table, name})
+              .empty();
+}
+
+}  // namespace
 
 using catalog::Column;
 
@@ -36,12 +50,9 @@ Folding* Folder::owner_of(const script::ObjectName& index) {
     if (index.schema && *index.schema != folding.table->source.name.schema) {
       continue;
     }
-    const pg::Result found = connection_->exec(
-        "SELECT FROM pg_catalog.pg_index i"
-        " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-        " WHERE i.indrelid = $1::pg_catalog.oid AND c.relname = $2",
-        {folding.shadow_oid, index.name});
-    if (!found.empty()) owner = &folding;
+    if (has_index(*connection_, folding.shadow_oid, index.name)) {
+      owner = &folding;
+    }
   }
   return owner;
 }
@@ -54,13 +65,7 @@ void Folder::refuse_index(const script::ObjectName& index, bool if_exists,
   }
   // One of ours that the script has dropped already.
   const bool ours = std::ranges::any_of(foldings_, [&](const Folding& folding) {
-    return !connection_
-                ->exec(
-                    "SELECT FROM pg_catalog.pg_index i"
-                    " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-                    " WHERE c.relname = $1 AND i.indrelid = $2::pg_catalog.oid",
-                    {index.name, folding.table->source.oid})
-                .empty();
+    return has_index(*connection_, folding.table->source.oid, index.name);
   });
   if (if_exists && ours) return;
   refuse(index.span.begin,

@@ -7,19 +7,6 @@
 
 namespace pgrecast::plan {
 
-namespace {
-
-pg::Result ask_under(pg::Connection& connection, const std::string& search_path,
-                     const char* query, const std::vector<pg::Param>& params) {
-  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
-                  {search_path});
-  pg::Result result = connection.exec(query, params);
-  connection.exec("SET LOCAL search_path = ''");
-  return result;
-}
-
-}  // namespace
-
 void add_schema(std::vector<std::string>& path, const std::string& schema) {
   if (std::ranges::find(path, schema) == path.end()) path.push_back(schema);
 }
@@ -32,6 +19,15 @@ void set_search_path(pg::Connection& connection,
   }
   connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
                   {join(quoted, ", ")});
+}
+
+pg::Result ask_under(pg::Connection& connection, const std::string& search_path,
+                     const char* query, const std::vector<pg::Param>& params) {
+  connection.exec("SELECT pg_catalog.set_config('search_path', $1, true)",
+                  {search_path});
+  pg::Result result = connection.exec(query, params);
+  connection.exec("SET LOCAL search_path = ''");
+  return result;
 }
 
 bool is_hidden(pg::Connection& connection, const std::string& schema,

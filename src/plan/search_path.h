@@ -16,7 +16,12 @@ void add_schema(std::vector<std::string>& path, const std::string& schema);
 void set_search_path(pg::Connection& connection,
                      const std::vector<std::string>& path);
 
-// Under `search_path`, as the setting is written: whether the name alone means
+// One query under `search_path`, as the setting is written; behind it no name
+// is found but what is in pg_catalog.
+pg::Result ask_under(pg::Connection& connection, const std::string& search_path,
+                     const char* query, const std::vector<pg::Param>& params);
+
+// Under it: whether the name alone means
 // another relation than one of this schema, or none, as the schema is not in
 // the path.
 bool is_hidden(pg::Connection& connection, const std::string& schema,
