@@ -355,9 +355,8 @@ class Proof {
                              : unchanged()  ? before_.source
                                             : before_.shadow;
     for (const auto& [fact, value] : shape) {
-      if (!handed_over(fact))
-        expected_.emplace(fact,
-                          with_moved_sequence(target_, fact, value, now_));
+      if (handed_over(fact)) continue;
+      expected_.emplace(fact, with_moved_sequence(target_, fact, value, now_));
     }
     if (target_.key_index_is_ours) {
       expected_.erase("index " + target_.key_index.name);

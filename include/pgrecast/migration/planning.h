@@ -29,8 +29,7 @@ void refuse_standby(pg::Connection& connection);
 // plan::make_plan with all that lies outside of the script and its tables: a
 // pooler, the right to replicate, the disk of --state-dir, a migration of the
 // same name, or what one has left behind, another one of the tables.
-// `connection` is a session as
-// make_plan wants it.
+// `connection` is a session as make_plan wants it.
 //
 // Throws Refused with all the reasons there are.
 PlanReport plan_migration(pg::Connection& connection,
