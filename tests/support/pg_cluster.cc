@@ -29,7 +29,9 @@ std::string make_folder() {
 }
 
 PgCluster::Settings default_settings() {
+  // Without JIT: loading LLVM takes a session of ours longer than its queries.
   return {{"fsync", "off"},
+          {"jit", "off"},
           {"wal_level", "logical"},
           {"max_wal_senders", "20"},
           {"max_replication_slots", "20"},
@@ -195,10 +197,6 @@ std::string PgCluster::dsn(const std::string& database,
 
 Session PgCluster::session(const std::string& database) const {
   return Session(dsn(database));
-}
-
-void PgCluster::create_database(const std::string& name) const {
-  session().exec(fmt::format(R"(CREATE DATABASE "{}")", name));
 }
 
 void PgCluster::set(const std::string& setting,

@@ -64,7 +64,6 @@ class PgCluster {
                   const std::string& user = "postgres") const;
   // A session of the superuser.
   Session session(const std::string& database = "postgres") const;
-  void create_database(const std::string& name) const;
   // ALTER SYSTEM, and returns when the server has read it. For what a reload
   // can change. An empty value resets.
   void set(const std::string& setting, const std::string& value) const;

@@ -47,8 +47,10 @@ Database::Database(PgCluster& cluster)
   superuser.exec(fmt::format(
       R"(CREATE ROLE "{}" LOGIN REPLICATION NOSUPERUSER IN ROLE pg_monitor)",
       role_));
+  // Rather than through the WAL, page by page: a quarter of the time.
   superuser.exec(
-      fmt::format(R"(CREATE DATABASE "{}" OWNER "{}")", name_, role_));
+      fmt::format(R"(CREATE DATABASE "{}" OWNER "{}" {})", name_, role_,
+                  cluster_.version() < 15 ? "" : "STRATEGY file_copy"));
   superuser_session().exec(
       fmt::format(R"(ALTER SCHEMA public OWNER TO "{}")", role_));
 }
