@@ -122,7 +122,10 @@ class MeanwhileTest : public Operation,
   std::vector<std::string> effect_;
 };
 
-TEST_P(MeanwhileTest, WhileRowsAreCopiedItIsNotLost) {
+class WhileCopiedTest : public MeanwhileTest {};
+class ReadyTest : public MeanwhileTest {};
+
+TEST_P(WhileCopiedTest, ItIsNotLost) {
   const auto untouched = made_so();
   Program killed = start("meanwhile", kScript, {"--cutover", "manual"},
                          {"PGRECAST_STOP_AT=copy:after_commit"});
@@ -135,7 +138,7 @@ TEST_P(MeanwhileTest, WhileRowsAreCopiedItIsNotLost) {
   expect_nothing_lost(untouched);
 }
 
-TEST_P(MeanwhileTest, JustBeforeTheExchangeItIsNotLost) {
+TEST_P(ReadyTest, ItIsNotLost) {
   const auto untouched = made_so();
   Program run = start("meanwhile", kScript, {"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=ready");
@@ -147,70 +150,96 @@ TEST_P(MeanwhileTest, JustBeforeTheExchangeItIsNotLost) {
   expect_nothing_lost(untouched);
 }
 
+const std::vector<Change> kComesAlong = {
+    Change{"Grant", "GRANT SELECT, UPDATE (w) ON t TO pg_monitor"},
+    Change{"GrantOnTheIdentity",
+           "GRANT USAGE ON SEQUENCE t_id_seq TO pg_monitor"},
+    Change{"GrantOnAView", "GRANT SELECT (w) ON vw TO PUBLIC"},
+    Change{"Trigger",
+           "CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.v > "
+           "5) EXECUTE FUNCTION f(); COMMENT ON TRIGGER tr ON t IS 'x'"},
+    Change{"TriggersState", "ALTER TABLE t DISABLE TRIGGER there"},
+    Change{"Rule", "CREATE RULE ru AS ON DELETE TO t DO ALSO NOTIFY gone"},
+    Change{"Policy",
+           "CREATE POLICY p ON t FOR SELECT TO pg_monitor USING (v > 5); "
+           "ALTER TABLE t ENABLE ROW LEVEL SECURITY"},
+    Change{"PolicyChanged",
+           "ALTER POLICY there ON t TO pg_monitor USING (v > 7)"},
+    Change{"View",
+           "CREATE VIEW above WITH (security_barrier) AS SELECT v FROM vw; "
+           "COMMENT ON VIEW above IS 'x'; CREATE VIEW beside AS SELECT w "
+           "FROM t"},
+    Change{"ForeignKeyFromElsewhere",
+           "ALTER TABLE o ADD CONSTRAINT in_there FOREIGN KEY (x) "
+           "REFERENCES t ON DELETE CASCADE"},
+    Change{"ForeignKeyToElsewhere",
+           "ALTER TABLE t ADD CONSTRAINT out_there FOREIGN KEY (v) "
+           "REFERENCES o NOT VALID"},
+    Change{"Publication", "ALTER PUBLICATION feed ADD TABLE t"},
+    Change{"Statistics",
+           "CREATE STATISTICS new_st (ndistinct) ON id, v FROM t; COMMENT "
+           "ON STATISTICS st IS 'x'; ALTER STATISTICS st SET STATISTICS 7; "
+           "ANALYZE t"},
+    Change{"CommentOnTheIdentity", "COMMENT ON SEQUENCE t_id_seq IS 'counts'"},
+    Change{"AtomicFunction",
+           "CREATE FUNCTION g() RETURNS bigint LANGUAGE sql BEGIN ATOMIC "
+           "SELECT count(*) FROM t WHERE v > 0; END"},
+    // The last: what the others do, its old owner does.
+    Change{"Owner", "ALTER TABLE t OWNER TO @other@"}};
+
+const std::vector<Change> kStops = {
+    Change{"Comment", "COMMENT ON TABLE t IS 'x'",
+           "changed by somebody while it was being migrated: comments: ",
+           "COMMENT ON TABLE t IS NULL"},
+    Change{"CommentOnAColumn", "COMMENT ON COLUMN t.w IS 'x'",
+           "comments: ", "COMMENT ON COLUMN t.w IS NULL"},
+    Change{"Index", "CREATE INDEX ind ON t (w)", "indexes: ", "DROP INDEX ind"},
+    Change{"Options", "ALTER TABLE t SET (fillfactor = 71)",
+           "storage options: ", "ALTER TABLE t RESET (fillfactor)"},
+    Change{"ToastOptions", "ALTER TABLE t SET (toast.autovacuum_enabled = off)",
+           "storage options: ",
+           "ALTER TABLE t RESET "
+           "(toast.autovacuum_enabled)"},
+    Change{"ColumnStatistics", "ALTER TABLE t ALTER w SET STATISTICS 9",
+           "storage options: ", "ALTER TABLE t ALTER w SET STATISTICS -1"},
+    Change{"Default", "ALTER TABLE t ALTER w SET DEFAULT 'x'",
+           "defaults: ", "ALTER TABLE t ALTER w DROP DEFAULT"},
+    Change{"Check", "ALTER TABLE t ADD CONSTRAINT ch CHECK (v > -5)",
+           "constraints: ", "ALTER TABLE t DROP CONSTRAINT ch"},
+    Change{"IdentitysOptions", "ALTER SEQUENCE t_id_seq CACHE 7",
+           "identities: ", "ALTER SEQUENCE t_id_seq CACHE 1"},
+    Change{"RowTypeUsed", "CREATE TABLE u (kept t)",
+           "column kept of table public.u depends on type public.t",
+           "DROP TABLE u", true}};
+
+// One run takes all that comes along: that none of it stops the run or is
+// forgotten by then. What each does by itself, ReadyTest shows.
+std::vector<Change> all_that_comes_along_and_each_that_stops() {
+  static const std::string all = [] {
+    std::string sql;
+    for (const Change& change : kComesAlong)
+      sql.append(change.sql).append("; ");
+    return sql;
+  }();
+  std::vector<Change> changes = kStops;
+  changes.push_back(Change{"AllThatComesAlong", all.c_str()});
+  return changes;
+}
+
+std::vector<Change> each() {
+  std::vector<Change> changes = kComesAlong;
+  changes.insert(changes.end(), kStops.begin(), kStops.end());
+  return changes;
+}
+
+std::string name_of(const ::testing::TestParamInfo<Change>& change) {
+  return change.param.name;
+}
+
 INSTANTIATE_TEST_SUITE_P(
-    Each, MeanwhileTest,
-    ::testing::Values(
-        Change{"Grant", "GRANT SELECT, UPDATE (w) ON t TO pg_monitor"},
-        Change{"GrantOnTheIdentity",
-               "GRANT USAGE ON SEQUENCE t_id_seq TO pg_monitor"},
-        Change{"GrantOnAView", "GRANT SELECT (w) ON vw TO PUBLIC"},
-        Change{"Owner", "ALTER TABLE t OWNER TO @other@"},
-        Change{"Trigger",
-               "CREATE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.v > "
-               "5) EXECUTE FUNCTION f(); COMMENT ON TRIGGER tr ON t IS 'x'"},
-        Change{"TriggersState", "ALTER TABLE t DISABLE TRIGGER there"},
-        Change{"Rule", "CREATE RULE ru AS ON DELETE TO t DO ALSO NOTIFY gone"},
-        Change{"Policy",
-               "CREATE POLICY p ON t FOR SELECT TO pg_monitor USING (v > 5); "
-               "ALTER TABLE t ENABLE ROW LEVEL SECURITY"},
-        Change{"PolicyChanged",
-               "ALTER POLICY there ON t TO pg_monitor USING (v > 7)"},
-        Change{"View",
-               "CREATE VIEW above WITH (security_barrier) AS SELECT v FROM vw; "
-               "COMMENT ON VIEW above IS 'x'; CREATE VIEW beside AS SELECT w "
-               "FROM t"},
-        Change{"ForeignKeyFromElsewhere",
-               "ALTER TABLE o ADD CONSTRAINT in_there FOREIGN KEY (x) "
-               "REFERENCES t ON DELETE CASCADE"},
-        Change{"ForeignKeyToElsewhere",
-               "ALTER TABLE t ADD CONSTRAINT out_there FOREIGN KEY (v) "
-               "REFERENCES o NOT VALID"},
-        Change{"Publication", "ALTER PUBLICATION feed ADD TABLE t"},
-        Change{"Statistics",
-               "CREATE STATISTICS new_st (ndistinct) ON id, v FROM t; COMMENT "
-               "ON STATISTICS st IS 'x'; ALTER STATISTICS st SET STATISTICS 7; "
-               "ANALYZE t"},
-        Change{"CommentOnTheIdentity",
-               "COMMENT ON SEQUENCE t_id_seq IS 'counts'"},
-        Change{"AtomicFunction",
-               "CREATE FUNCTION g() RETURNS bigint LANGUAGE sql BEGIN ATOMIC "
-               "SELECT count(*) FROM t WHERE v > 0; END"},
-        Change{"Comment", "COMMENT ON TABLE t IS 'x'",
-               "changed by somebody while it was being migrated: comments: ",
-               "COMMENT ON TABLE t IS NULL"},
-        Change{"CommentOnAColumn", "COMMENT ON COLUMN t.w IS 'x'",
-               "comments: ", "COMMENT ON COLUMN t.w IS NULL"},
-        Change{"Index", "CREATE INDEX ind ON t (w)",
-               "indexes: ", "DROP INDEX ind"},
-        Change{"Options", "ALTER TABLE t SET (fillfactor = 71)",
-               "storage options: ", "ALTER TABLE t RESET (fillfactor)"},
-        Change{"ToastOptions",
-               "ALTER TABLE t SET (toast.autovacuum_enabled = off)",
-               "storage options: ",
-               "ALTER TABLE t RESET "
-               "(toast.autovacuum_enabled)"},
-        Change{"ColumnStatistics", "ALTER TABLE t ALTER w SET STATISTICS 9",
-               "storage options: ", "ALTER TABLE t ALTER w SET STATISTICS -1"},
-        Change{"Default", "ALTER TABLE t ALTER w SET DEFAULT 'x'",
-               "defaults: ", "ALTER TABLE t ALTER w DROP DEFAULT"},
-        Change{"Check", "ALTER TABLE t ADD CONSTRAINT ch CHECK (v > -5)",
-               "constraints: ", "ALTER TABLE t DROP CONSTRAINT ch"},
-        Change{"IdentitysOptions", "ALTER SEQUENCE t_id_seq CACHE 7",
-               "identities: ", "ALTER SEQUENCE t_id_seq CACHE 1"},
-        Change{"RowTypeUsed", "CREATE TABLE u (kept t)",
-               "column kept of table public.u depends on type public.t",
-               "DROP TABLE u", true}),
-    [](const auto& change) { return std::string(change.param.name); });
+    Each, WhileCopiedTest,
+    ::testing::ValuesIn(all_that_comes_along_and_each_that_stops()), name_of);
+INSTANTIATE_TEST_SUITE_P(Each, ReadyTest, ::testing::ValuesIn(each()), name_of);
 
 }  // namespace
 }  // namespace pgrecast::test
