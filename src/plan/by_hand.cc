@@ -10,10 +10,12 @@
 #include "hand_effects.h"
 #include "script_settings.h"
 #include "script_statistics.h"
+#include "taken_names.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <variant>
@@ -58,7 +60,7 @@ class Hand {
         settings_(connection, script, at_start),
         tables_(&tables) {}
 
-  std::vector<NativeStep> run();
+  std::vector<NativeStep> run(const std::set<TakenName>& taken);
 
  private:
   // A clone as the script has left it so far.
@@ -367,9 +369,17 @@ NativeStep Hand::run(const script::Statement& statement) {
                      object);
 }
 
-std::vector<NativeStep> Hand::run() {
+std::vector<NativeStep> Hand::run(const std::set<TakenName>& taken) {
   states_.resize(tables_->size());
-  for (std::size_t i = 0; i < tables_->size(); ++i) make_clone(i);
+  std::map<std::string, std::string> schemas;
+  for (std::size_t i = 0; i < tables_->size(); ++i) {
+    make_clone(i);
+    const HandTable& table = (*tables_)[i];
+    schemas[table.source->name.schema] = table.clone.schema;
+  }
+  for (const auto& [schema, of_clones] : schemas) {
+    hold_names(*connection_, taken, schema, of_clones);
+  }
   std::vector<NativeStep> steps;
   for (const script::Statement& statement : script_->statements()) {
     settings_.follow(statement);
@@ -387,8 +397,9 @@ std::vector<NativeStep> Hand::run() {
 std::vector<NativeStep> run_by_hand(pg::Connection& connection,
                                     const script::Script& script,
                                     const catalog::Settings& at_start,
-                                    const std::vector<HandTable>& tables) {
-  return Hand(connection, script, at_start, tables).run();
+                                    const std::vector<HandTable>& tables,
+                                    const std::set<TakenName>& taken) {
+  return Hand(connection, script, at_start, tables).run(taken);
 }
 
 }  // namespace pgrecast::plan

@@ -6,11 +6,13 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/native.h"
+#include "pgrecast/plan/taken_name.h"
 #include "pgrecast/script/script.h"
 
 #include "sample.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,17 +45,19 @@ class HandFailure : public Error {
   pg::SqlError error_;
 };
 
-// Makes the clones, in schemas that exist, fills them and runs the script. A
-// CREATE TABLE that names a whole shape takes the clone's place, and its rows
-// by their columns' names once the partitions are there. Each statement has the
-// settings that the SETs before it leave of those `at_start`; ours hold again
-// afterwards. In a transaction of the caller's, which is to be rolled back, in
-// whose snapshot the places hold. Throws HandFailure.
+// Makes the clones, in schemas that exist, fills them, holds the names `taken`
+// beside them and runs the script. A CREATE TABLE that names a whole shape
+// takes the clone's place, and its rows by their columns' names once the
+// partitions are there. Each statement has the settings that the SETs before it
+// leave of those `at_start`; ours hold again afterwards. In a transaction of
+// the caller's, which is to be rolled back, in whose snapshot the places hold.
+// Throws HandFailure.
 //
 // Answers what each statement did to its clone, but for SET, BEGIN and COMMIT.
 std::vector<NativeStep> run_by_hand(pg::Connection& connection,
                                     const script::Script& script,
                                     const catalog::Settings& at_start,
-                                    const std::vector<HandTable>& tables);
+                                    const std::vector<HandTable>& tables,
+                                    const std::set<TakenName>& taken);
 
 }  // namespace pgrecast::plan

@@ -8,6 +8,7 @@
 #include "pgrecast/pg/quote.h"
 
 #include "folder.h"
+#include "taken_names.h"
 
 #include <fmt/format.h>
 
@@ -75,7 +76,14 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   }
   if (!rule_on("fold_order")) std::ranges::reverse(order);
   for (const script::Statement* statement : order) {
-    if (!follows_refused(*statement)) apply_or_note(*statement);
+    if (follows_refused(*statement)) continue;
+    apply_or_note(*statement);
+    if (makes_nothing(*statement)) continue;
+    if (auto names = names_to_hold(); !names.empty()) {
+      Folded again;
+      again.taken = std::move(names);
+      return again;
+    }
   }
   if (!refusals_.empty()) throw Refused(std::move(refusals_));
   settings_.finish();
@@ -92,6 +100,24 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   std::ranges::move(notes_, std::back_inserter(folded.notes));
   folded.warnings = rules_.warnings();
   return folded;
+}
+
+// Those that the statement gave, and would not have by hand; or, where the
+// script says them itself, could not.
+std::set<TakenName> Folder::names_to_hold() {
+  std::vector<catalog::Oid> sources;
+  for (const Folding& folding : foldings_) {
+    sources.push_back(folding.table->source.oid);
+  }
+  std::set<TakenName> names;
+  for (const Folding& folding : foldings_) {
+    names.merge(taken_names(*connection_, folding.table->source.oid,
+                            folding.shadow_oid, sources,
+                            folding.dropped_foreign_keys));
+  }
+  std::erase_if(names,
+                [&](const TakenName& name) { return held_.contains(name); });
+  return names;
 }
 
 // A refused statement makes nothing, so what stands behind it on the same table

@@ -34,7 +34,8 @@ class Folder {
       : connection_(&connection),
         script_(&script),
         settings_(connection, script, rules.settings),
-        rules_(connection, settings_, rules) {}
+        rules_(connection, settings_, rules),
+        held_(rules.taken) {}
   Folder(const Folder&) = delete;  // rules_ points into it
   Folder& operator=(const Folder&) = delete;
   ~Folder() = default;
@@ -44,6 +45,7 @@ class Folder {
  private:
   Folding begin(const FoldTable& table);
   bool follows_refused(const script::Statement& statement);
+  std::set<TakenName> names_to_hold();
   void apply_or_note(const script::Statement& statement);
   void apply(const script::Statement& statement,
              const script::AlterTable& body);
@@ -137,6 +139,7 @@ class Folder {
   std::vector<Refusal> refusals_;
   std::set<catalog::Oid> lost_;  // sources with a refused statement
   ValueRules rules_;
+  std::set<TakenName> held_;
   // By an expression's place: what stands for now() and its like in it.
   std::map<std::size_t, std::vector<script::Replacement>> frozen_;
   // Those under which the rows are made, once a statement computes values.

@@ -329,8 +329,8 @@ void Oracle::run_by_hand_or_refuse(const std::vector<HandTable>& tables) {
   std::optional<HandFailure> failure;
   connection_->exec("SAVEPOINT by_hand");
   try {
-    plan_->native =
-        run_by_hand(*connection_, *script_, plan_->settings_at_start, tables);
+    plan_->native = run_by_hand(*connection_, *script_,
+                                plan_->settings_at_start, tables, plan_->taken);
     connection_->exec("RELEASE SAVEPOINT by_hand");
     return;
   } catch (const HandFailure& error) {
@@ -362,7 +362,8 @@ bool Oracle::rows_break(std::vector<HandTable> tables, std::size_t which,
   tables[which].rows = std::move(rows);
   const Savepoint attempt(*connection_);
   try {
-    run_by_hand(*connection_, *script_, plan_->settings_at_start, tables);
+    run_by_hand(*connection_, *script_, plan_->settings_at_start, tables,
+                plan_->taken);
     return false;
   } catch (const HandFailure& failure) {
     return &failure.statement() == &statement && failure.error().blames_data();
@@ -518,7 +519,8 @@ std::set<std::string> Oracle::not_repeated(
   const Savepoint attempt(*connection_);
   const std::vector<HandTable> again = hand_tables("_again");
   make_schemas(again);
-  run_by_hand(*connection_, *script_, plan_->settings_at_start, again);
+  run_by_hand(*connection_, *script_, plan_->settings_at_start, again,
+              plan_->taken);
   const TableTarget& target = plan_->targets[table];
   return compare_rows(*connection_, rows_of(target, again[table].clone), hand,
                       target.shadow_key, columns)
@@ -560,7 +562,7 @@ void try_on_empty_leaves(pg::Connection& connection,
                     pg::quote_identifier(tables.back().whole->schema));
   }
   try {
-    run_by_hand(connection, script, plan.settings_at_start, tables);
+    run_by_hand(connection, script, plan.settings_at_start, tables, plan.taken);
   } catch (const HandFailure& failure) {
     refuse(script, failure);
   }

@@ -124,11 +124,12 @@ void read_sources(pg::Connection& connection, const script::Script& script,
 
 std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
                                     const Names& names) {
-  // Tables of one name come from different schemas, and go to different ones.
-  std::map<std::string, std::size_t> seen;
+  // Schema for schema, as names are unique in each.
+  std::map<std::string, std::size_t> ordinals;
   std::vector<FoldTable> placed;
   for (const Table& source : sources) {
-    const std::size_t ordinal = seen[source.name.name]++;
+    const std::size_t ordinal =
+        ordinals.try_emplace(source.name.schema, ordinals.size()).first->second;
     placed.push_back({.source = source,
                       .shadow = {.schema = names.shadow_schema(ordinal),
                                  .name = source.name.name},
@@ -185,17 +186,19 @@ bool may_be_cloned(pg::Connection& connection, const Table& source) {
          source.key.has_value() && !hides_rows(connection, source);
 }
 
-// In a transaction of the caller's.
-std::vector<FoldTable> fold_into(pg::Connection& connection,
-                                 const script::Script& script, Plan& plan) {
-  const std::vector<FoldTable> placed = place_tables(plan.sources, plan.names);
+// Empty, in schemas of their own; answers what holds names there.
+std::vector<catalog::Oid> make_clones(pg::Connection& connection,
+                                      const std::vector<FoldTable>& placed,
+                                      Plan& plan) {
+  plan.schemas.clear();
+  std::map<std::string, std::string> schemas;
   std::vector<Refusal> unlike;
   for (const FoldTable& table : placed) {
+    const bool first =
+        schemas.emplace(table.source.name.schema, table.shadow.schema).second;
     for (const std::string& schema :
          {table.shadow.schema, table.retired.schema}) {
-      if (std::ranges::find(plan.schemas, schema) != plan.schemas.end()) {
-        continue;
-      }
+      if (!first) continue;
       connection.exec("CREATE SCHEMA " + pg::quote_identifier(schema));
       close_schema(connection, schema);
       plan.schemas.push_back(schema);
@@ -207,10 +210,38 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
     append(unlike, unlike_partitions(connection, table.source, shadow.value()));
   }
   if (!unlike.empty()) throw Refused(std::move(unlike));
-  Folded folded = fold(connection, script, placed,
-                       {.settings = plan.settings_at_start,
-                        .now = plan.now,
-                        .assume_immutable = plan.assume_immutable});
+  std::vector<catalog::Oid> held;
+  for (const auto& [schema, of_clones] : schemas) {
+    std::ranges::move(hold_names(connection, plan.taken, schema, of_clones),
+                      std::back_inserter(held));
+  }
+  return held;
+}
+
+// In a transaction of the caller's. Where the server would have to avoid a name
+// that is free beside the clones, all is done once more with that name held: by
+// hand a later statement may tell of the one that it chose.
+std::vector<FoldTable> fold_into(pg::Connection& connection,
+                                 const script::Script& script, Plan& plan) {
+  const std::vector<FoldTable> placed = place_tables(plan.sources, plan.names);
+  plan.taken.clear();
+  Folded folded;
+  for (;;) {
+    connection.exec("SAVEPOINT clones");
+    const auto held = make_clones(connection, placed, plan);
+    folded = fold(connection, script, placed,
+                  {.settings = plan.settings_at_start,
+                   .now = plan.now,
+                   .assume_immutable = plan.assume_immutable,
+                   .taken = plan.taken});
+    if (folded.taken.empty()) {
+      release_names(connection, held);
+      connection.exec("RELEASE SAVEPOINT clones");
+      break;
+    }
+    plan.taken.merge(folded.taken);
+    connection.exec("ROLLBACK TO SAVEPOINT clones");
+  }
   plan.targets = std::move(folded.targets);
   plan.settings = std::move(folded.settings);
   plan.notes = std::move(folded.notes);
@@ -232,7 +263,6 @@ Refusal no_clone(const pg::SqlError& error) {
 
 void make_shadows(pg::Connection& connection, const script::Script& script,
                   Plan& plan, const LookAtShadows& look = {}) {
-  plan.schemas.clear();
   const std::vector<FoldTable> tables = fold_into(connection, script, plan);
   std::vector<Refusal> refusals =
       foreign_key_problems(connection, tables, plan.targets);
@@ -257,7 +287,6 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
              .dropped_foreign_keys = plan.targets[i].dropped_foreign_keys}});
     append(refusals, catalog::dependents_on_dropped_columns(
                          connection, tried.back().shape));
-    append(refusals, taken_names(connection, table.source, oid, plan.sources));
     append(refusals, borrowed_identities(connection, table.source, oid));
     if (is_partitioned(connection, oid)) {
       append(refusals, unfit_for_partitions(connection, table.source, oid));

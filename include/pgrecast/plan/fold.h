@@ -3,9 +3,11 @@
 #include "pgrecast/catalog/settings.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
+#include "pgrecast/plan/taken_name.h"
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,10 +28,14 @@ struct FoldRules {
   std::string now;
   // Functions that the operator vouches for: f, s.f or s.f(integer).
   std::vector<std::string> assume_immutable;
+  // Held in the schemas of the clones (hold_names).
+  std::set<TakenName> taken;
 };
 
 // What became of a script.
 struct Folded {
+  // Further names to be held while the script runs: nothing else is told then.
+  std::set<TakenName> taken;
   std::vector<TableTarget> targets;  // `tables[i]` becomes the i-th
   // Those under which the rows are made, and what SET gave beyond them.
   catalog::Settings settings;

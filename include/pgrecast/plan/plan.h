@@ -7,12 +7,14 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/measured_time.h"
 #include "pgrecast/plan/native.h"
+#include "pgrecast/plan/taken_name.h"
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
 
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,7 @@ struct Plan {
   std::vector<std::optional<std::size_t>> subjects;
   std::vector<MeasuredTime> measured;  // as `targets`; empty: notes say why
   std::vector<std::string> schemas;    // to be made, for shadows and retired
+  std::set<TakenName> taken;           // which by hand would be avoided
   std::vector<std::string> warnings;
   std::vector<std::string> notes;  // what has no effect, or was not tried
 };

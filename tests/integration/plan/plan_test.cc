@@ -133,6 +133,22 @@ TEST_F(PlanTest, TablesOfOneNameInTwoSchemasAreToldApart) {
   EXPECT_NE(plan.targets[0].shadow, plan.targets[1].shadow);
 }
 
+// Names are unique within a schema, and in no other.
+TEST_F(PlanTest, TablesOfTwoSchemasMayHaveIndexesOfOneName) {
+  session().exec(
+      "CREATE TABLE src.t (id int PRIMARY KEY, v int); CREATE TABLE public.u "
+      "(id int PRIMARY KEY, v int); CREATE INDEX by_v ON src.t (v); CREATE "
+      "INDEX by_v ON public.u (v)");
+
+  const Plan plan = plan_of(
+      "ALTER TABLE t ADD CHECK (v > 0); ALTER TABLE u ADD CONSTRAINT "
+      "t_v_check CHECK (v > 0)");
+
+  ASSERT_EQ(plan.targets.size(), 2U);
+  EXPECT_NE(plan.targets[0].shadow.schema, plan.targets[1].shadow.schema);
+  EXPECT_NE(plan.targets[0].retired.schema, plan.targets[1].retired.schema);
+}
+
 TEST_F(PlanTest, KeysOfEveryShape) {
   session().exec(
       "CREATE COLLATION public.ci (provider = icu, locale = "
