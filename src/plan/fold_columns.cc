@@ -91,7 +91,7 @@ void Folder::apply(const script::Statement& statement,
     }
   }
   run_on_clone(statement, folding);
-  reshape(statement, folding, body.type_changes);
+  reshape(statement, folding, body);
   drop_foreign_keys_of_lost_columns(folding);
   // Of columns, reshape() tells. What is not told counts as unchanged.
   for (const script::Subcommand& subcommand : body.subcommands) {
@@ -120,9 +120,27 @@ void Folder::apply(const script::Statement& statement,
       fmt::format("constraint {} renamed to {}", body.from, body.to));
 }
 
+// ADD COLUMN .. DEFAULT, and SET DEFAULT in the same statement: the rows have
+// the first, and the clone shows the last.
+void Folder::refuse_first_default(const script::AlterTable& alter,
+                                  const script::DefaultChange& second,
+                                  bool of_domain) {
+  const auto added =
+      std::ranges::find(alter.added, second.column, &script::AddedColumn::name);
+  const bool first = added != alter.added.end() &&
+                     (added->default_expression || added->serial);
+  if (!first && !of_domain) return;
+  refuse(second.expression->span.begin,
+         fmt::format("column {} is added with a default, and gets another in "
+                     "the same statement: the rows would have the first",
+                     second.column),
+         "set the other by a statement of its own, behind this one");
+}
+
 // The value that existing rows have in a column that was just added.
 std::string Folder::added_value(const script::Statement& statement,
-                                Folding& folding, const Column& column) {
+                                Folding& folding, const Column& column,
+                                const script::AlterTable& alter) {
   const std::string null = fmt::format("CAST(NULL AS {})", column.cast_type);
   const auto each_row = [&](const std::string& what) {
     folding.made_anew[column.attnum] = made_by(column);
@@ -133,7 +151,13 @@ std::string Folder::added_value(const script::Statement& statement,
     return null;
   };
   if (column.identity) return each_row("an identity");
-  const auto made = default_of(folding, column);
+  const auto second = std::ranges::find_if(
+      alter.defaults, [&](const script::DefaultChange& change) {
+        return change.column == column.name && change.expression.has_value();
+      });
+  const bool has_second = second != alter.defaults.end();
+  const auto made = default_of(folding, column, !has_second);
+  if (has_second) refuse_first_default(alter, *second, made.has_value());
   if (!made || !rule_on("fold_default")) return null;
   computes_values(statement);
   const auto& [printed, tree] = *made;
@@ -158,18 +182,19 @@ std::string Folder::added_value(const script::Statement& statement,
 }
 
 std::optional<std::pair<std::string, std::string>> Folder::default_of(
-    const Folding& folding, const Column& column) {
+    const Folding& folding, const Column& column, bool own) {
   const pg::Result result = connection_->exec(
       R"sql(
 SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid), d.adbin::pg_catalog.text, 1 AS rank
 FROM pg_catalog.pg_attrdef d
 WHERE d.adrelid = $1::pg_catalog.oid AND d.adnum = $2::pg_catalog.int2
+  AND $4::pg_catalog.bool
 UNION ALL
 SELECT pg_catalog.pg_get_expr(t.typdefaultbin, 0), t.typdefaultbin::pg_catalog.text, 2
 FROM pg_catalog.pg_type t
 WHERE t.oid = $3::pg_catalog.oid AND t.typtype = 'd' AND t.typdefaultbin IS NOT NULL
 ORDER BY rank)sql",
-      {folding.shadow_oid, column.attnum, column.type_oid});
+      {folding.shadow_oid, column.attnum, column.type_oid, own ? "t" : "f"});
   if (result.empty()) return std::nullopt;
   return std::pair(std::string(result.text(0, 0)),
                    std::string(result.text(0, 1)));
@@ -177,7 +202,7 @@ ORDER BY rank)sql",
 
 // Reads what the statement made of the clone's columns, and follows.
 void Folder::reshape(const script::Statement& statement, Folding& folding,
-                     const std::vector<script::TypeChange>& type_changes) {
+                     const script::AlterTable& alter) {
   const std::vector<Column> before = std::move(folding.columns);
   folding.columns = catalog::read_columns(*connection_, folding.shadow_oid);
   std::vector<std::string> list;
@@ -188,8 +213,10 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
     const bool known = old != nullptr && folding.live.contains(old->name);
     if (column.generated) {
       // The server computes it on insert. A source's is there to be read by
-      // expressions as long as nothing that it may depend on has changed.
-      if (known && column.type == old->type && type_changes.empty()) {
+      // expressions as long as neither its own nor what it may depend on has
+      // changed; in a whole new shape all may have.
+      if (known && !folding.recreated && column.type == old->type &&
+          alter.type_changes.empty()) {
         list.push_back(quote_identifier(old->name) + " AS " + name);
         live.insert(column.name);
       }
@@ -197,7 +224,8 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
     }
     live.insert(column.name);
     if (old == nullptr) {
-      list.push_back(added_value(statement, folding, column) + " AS " + name);
+      list.push_back(added_value(statement, folding, column, alter) + " AS " +
+                     name);
       folding.changes.push_back(
           fmt::format("column {} added, {}", column.name, column.type));
       continue;
@@ -214,9 +242,9 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
       folding.changes.push_back(
           fmt::format("column {} renamed to {}", old->name, column.name));
     }
-    const auto change =
-        std::ranges::find(type_changes, old->name, &script::TypeChange::column);
-    const bool changed = change != type_changes.end() ||
+    const auto change = std::ranges::find(alter.type_changes, old->name,
+                                          &script::TypeChange::column);
+    const bool changed = change != alter.type_changes.end() ||
                          old->type != column.type ||
                          old->collation != column.collation;
     if (!changed) {
@@ -225,9 +253,9 @@ void Folder::reshape(const script::Statement& statement, Folding& folding,
     }
     computes_values(statement);
     change_key(statement, folding, *old, column,
-               change == type_changes.end() ? nullptr : &*change);
-    const bool has_using =
-        change != type_changes.end() && change->using_expression.has_value();
+               change == alter.type_changes.end() ? nullptr : &*change);
+    const bool has_using = change != alter.type_changes.end() &&
+                           change->using_expression.has_value();
     list.push_back(assigned(has_using
                                 ? expression_text(*change->using_expression)
                                 : quote_identifier(old->name),

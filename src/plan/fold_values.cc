@@ -63,22 +63,52 @@ std::string Folder::expression_text(
       script_->slice_with(expression.span, frozen_.at(expression.span.begin)));
 }
 
+// The server's words are about the statement by which we ask.
+void Folder::refuse_no_value(const script::Expression& expression,
+                             const std::string& sqlstate, std::size_t place) {
+  const auto& calls = expression.facts.functions;
+  const auto call =
+      std::ranges::find(calls, place, &script::FunctionUse::begin);
+  if (call == calls.end()) return;
+  const std::string& name = call->function.name;
+  if (sqlstate == pg::sqlstate::kGroupingError) {
+    refuse(place,
+           fmt::format("{} is an aggregate function, which reads other rows",
+                       name),
+           "write an expression over the row's own columns");
+  }
+  if (sqlstate == pg::sqlstate::kFeatureNotSupported) {
+    refuse(place,
+           fmt::format("{} returns a set of values, and a row takes one", name),
+           "write an expression that gives one value");
+  }
+}
+
 void Folder::check_expression(const Folding& folding,
                               const script::Expression& expression,
                               const std::optional<std::string>& alias,
                               const Column* assigned_to) {
   std::vector<script::Replacement> unqualified;
   for (const script::ColumnUse& use : expression.facts.columns) {
-    if (!folding.live.contains(use.name)) {
+    const auto column =
+        std::ranges::find(folding.columns, use.name, &Column::name);
+    const bool live = folding.live.contains(use.name);
+    if (!live && column != folding.columns.end()) {
       refuse(use.span.begin,
-             fmt::format("{} is no column here: the whole row, a function of "
-                         "it, and generated columns of earlier statements "
-                         "cannot be used",
+             fmt::format("the values of the generated column {} are not known "
+                         "at this statement: the server computes them when it "
+                         "stores the row",
+                         use.name),
+             fmt::format("write out what it is: {}",
+                         column->default_expression.value_or("")));
+    }
+    if (!live) {
+      refuse(use.span.begin,
+             fmt::format("{} is no column here: the whole row and functions of "
+                         "it cannot be used",
                          use.name),
              "name the columns that are needed one by one");
     }
-    const auto column =
-        std::ranges::find(folding.columns, use.name, &Column::name);
     if (column != folding.columns.end() &&
         folding.made_anew.contains(column->attnum)) {
       refuse(use.span.begin,
@@ -115,9 +145,10 @@ void Folder::check_expression(const Folding& folding,
     problem = rules_.problem(folding.table->shadow, tried);
   } catch (const pg::SqlError& error) {
     // Before anything is tried, the place is one in a statement of ours.
-    refuse(script_->offset_of(expression.span, tried,
-                              tried.empty() ? 0 : error.fields().position),
-           fmt::format("the server refuses this: {}", error.what()),
+    const std::size_t place = script_->offset_of(
+        expression.span, tried, tried.empty() ? 0 : error.fields().position);
+    refuse_no_value(expression, error.sqlstate(), place);
+    refuse(place, fmt::format("the server refuses this: {}", error.what()),
            "correct the expression");
   }
   if (!problem) return;

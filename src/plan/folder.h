@@ -92,13 +92,17 @@ class Folder {
   void run_script_sql(const script::Statement& statement,
                       const std::string& sql);
   void reshape(const script::Statement& statement, Folding& folding,
-               const std::vector<script::TypeChange>& type_changes);
+               const script::AlterTable& alter);
+  void refuse_first_default(const script::AlterTable& alter,
+                            const script::DefaultChange& second,
+                            bool of_domain);
   std::string added_value(const script::Statement& statement, Folding& folding,
-                          const catalog::Column& column);
+                          const catalog::Column& column,
+                          const script::AlterTable& alter);
   // How ADD COLUMN fills the column, as printed and as stored; the domain's
-  // default where the column has none.
+  // default where the column has none of its own.
   std::optional<std::pair<std::string, std::string>> default_of(
-      const Folding& folding, const catalog::Column& column);
+      const Folding& folding, const catalog::Column& column, bool own);
   void change_key(const script::Statement& statement, Folding& folding,
                   const catalog::Column& before, const catalog::Column& after,
                   const script::TypeChange* change);
@@ -106,6 +110,8 @@ class Folder {
                         const script::Expression& expression,
                         const std::optional<std::string>& alias,
                         const catalog::Column* assigned_to = nullptr);
+  void refuse_no_value(const script::Expression& expression,
+                       const std::string& sqlstate, std::size_t place);
   void refuse_foreign_key(const Folding& folding, std::size_t offset,
                           const std::string& name);
   void drop_foreign_key(Folding& folding, std::size_t offset,

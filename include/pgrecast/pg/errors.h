@@ -11,11 +11,13 @@ namespace pgrecast::pg {
 // Named as in Appendix A of PostgreSQL's manual. Code decides on these, never
 // on message text, which may be in any language.
 namespace sqlstate {
+inline constexpr std::string_view kFeatureNotSupported = "0A000";
 inline constexpr std::string_view kUniqueViolation = "23505";
 inline constexpr std::string_view kExclusionViolation = "23P01";
 inline constexpr std::string_view kSerializationFailure = "40001";
 inline constexpr std::string_view kDeadlockDetected = "40P01";
 inline constexpr std::string_view kInsufficientPrivilege = "42501";
+inline constexpr std::string_view kGroupingError = "42803";
 inline constexpr std::string_view kUndefinedTable = "42P01";
 inline constexpr std::string_view kUndefinedObject = "42704";
 inline constexpr std::string_view kDuplicateSchema = "42P06";

@@ -54,6 +54,9 @@ constexpr Case kCases[] = {
      "B'101'"},
     {"AddWithoutDefault", "ALTER TABLE t ADD COLUMN k text, ADD l short"},
     {"AddDomainWithItsOwnDefault", "ALTER TABLE t ADD k short"},
+    {"AddThenSetDefaultAtOnce",
+     "ALTER TABLE t ALTER k SET DEFAULT 3, ADD k int, ADD l text, ALTER l SET "
+     "DEFAULT 'l', DROP s, ADD s int, ALTER s SET DEFAULT 5"},
     {"AddVolatile",
      "ALTER TABLE t ADD k uuid DEFAULT gen_random_uuid(), ADD l float8 NOT "
      "NULL DEFAULT random(), ADD k3 timestamptz DEFAULT clock_timestamp()"},

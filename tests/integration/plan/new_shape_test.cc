@@ -77,6 +77,18 @@ TEST_F(NewShapeTest, RefusesWhatCouldNotGoOn) {
           "cannot go on as");
   refused(table, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE t (id int)",
           "makes table t twice");
+  // What is there is not what the server will compute.
+  constexpr const char* kComputed =
+      "CREATE TABLE t (id int PRIMARY KEY, s text, n int GENERATED ALWAYS AS "
+      "(id * 7) STORED); ";
+  for (const char* before :
+       {table,
+        "CREATE TABLE t (id int PRIMARY KEY, s text, n int GENERATED ALWAYS AS "
+        "(id * 3) STORED); INSERT INTO t VALUES (1)"}) {
+    refused(before, std::string(kComputed) + "UPDATE t SET s = n::text",
+            "test.sql:1:106: the values of the generated column n are not "
+            "known at this statement");
+  }
   // By hand it goes with the table that it is on.
   refused(table,
           "CREATE INDEX early ON t (s); ALTER TABLE t ADD CONSTRAINT c CHECK "

@@ -359,6 +359,23 @@ TEST_F(PlanTest, RefusesToComputeFromValuesThatAreMadeAnew) {
            "DEFAULT 8");
 }
 
+// By hand they have the first.
+TEST_F(PlanTest, RefusesTwoDefaultsOfAnAddedColumnAtOnce) {
+  for (const auto& [script, words] :
+       std::initializer_list<std::pair<const char*, const char*>>{
+           {"ALTER TABLE t ADD k int DEFAULT 1, ALTER k SET DEFAULT 2",
+            "test.sql:1:56: column k is added with a default, and gets another "
+            "in the same statement"},
+           {"ALTER TABLE t ALTER k SET DEFAULT 'k', ADD k short",
+            "test.sql:1:35: column k is added with a default"},
+           {"ALTER TABLE t ADD k serial, ALTER k SET DEFAULT 2",
+            "test.sql:1:49: column k is added with a default"},
+       }) {
+    refuses(kSmall, script, words);
+    clear();
+  }
+}
+
 TEST_F(PlanTest, StableDefaultIsTheSameForAllRows) {
   make_tables("src", kSmall);
   const Outcome outcome = folded_into_shadows(

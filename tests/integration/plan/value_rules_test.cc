@@ -165,6 +165,25 @@ TEST_F(ValueRulesTest, WhatIsVolatileIsRefusedByName) {
   same(kManyTypes, "UPDATE t SET s = 'x' || i");
 }
 
+TEST_F(ValueRulesTest, WhatIsNoValueOfTheRowIsRefusedByName) {
+  for (const auto& [script, words] :
+       std::initializer_list<std::pair<const char*, const char*>>{
+           {"UPDATE t SET f = i + pg_catalog.sum(b)",
+            "test.sql:1:22: sum is an aggregate function, which reads other "
+            "rows"},
+           {"DELETE FROM t WHERE s < string_agg(v, ',')",
+            "test.sql:1:25: string_agg is an aggregate function"},
+           {"UPDATE t SET i = coalesce(unnest(a), 3)",
+            "test.sql:1:27: unnest returns a set of values, and a row takes "
+            "one"},
+           {"ALTER TABLE t DROP g, ALTER i TYPE bigint USING "
+            "generate_series(1, i)",
+            "test.sql:1:49: generate_series returns a set of values"},
+       }) {
+    refused(script, words);
+  }
+}
+
 TEST_F(ValueRulesTest, TheOperatorCanVouchForAFunction) {
   session().exec(
       "CREATE FUNCTION public.f(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN "
