@@ -178,8 +178,7 @@ Delete take_delete(const StatementReader& reader, const Tree& node) {
   Delete result;
   result.table = reader.table_name(relation);
   result.alias = alias_of(relation);
-  const std::size_t where =
-      reader.find_keyword(reader.index_of(relation), reader.end(), "where");
+  const std::size_t where = reader.find_keyword(0, reader.end(), "where");
   result.where =
       take_expression(reader, {result.table, result.alias}, where + 1,
                       reader.end(), field(node, "whereClause"));

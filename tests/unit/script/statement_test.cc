@@ -175,6 +175,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         DeleteCase{"DELETE FROM t WHERE a", "a"},
         DeleteCase{"delete from only t where a < 1;", "a < 1"},
+        DeleteCase{"DELETE FROM ONLY (t) AS x WHERE (x.a)", "(x.a)"},
         DeleteCase{"DELETE FROM s.t AS x WHERE x.a AND NOT (x.b OR x.c) ;",
                    "x.a AND NOT (x.b OR x.c)"},
         DeleteCase{"DELETE FROM t \"where\" WHERE \"where\".\"where\"",
