@@ -85,6 +85,11 @@ std::string remedy_for_builtin(const std::string& name, char volatility) {
     return "make it the DEFAULT of a column that ADD COLUMN adds, which gives "
            "each row a value of its own; or set it by hand after the migration";
   }
+  if (name == "enum_in") {
+    return "cast the constants themselves, as in CASE WHEN a THEN "
+           "'ok'::mood ELSE 'sad'::mood END; or, where no label is renamed "
+           "meanwhile, --assume-immutable enum_in";
+  }
   if (name.ends_with("_in")) {
     return fmt::format(
         "name the form, as in to_date(x, 'YYYY-MM-DD') or to_timestamp(x, "

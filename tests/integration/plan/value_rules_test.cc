@@ -156,6 +156,8 @@ TEST_F(ValueRulesTest, WhatIsVolatileIsRefusedByName) {
   refused("UPDATE t SET s = concat(i::oid::regclass)",
           "writing as a text regclass uses regclassout(regclass)");
   refused("UPDATE t SET s = i::oid::regclass || 'x'", "regclassout(regclass)");
+  refused("UPDATE t SET m = CASE WHEN bo THEN 'ok' ELSE 'sad' END::mood",
+          "cast the constants themselves");
   refused("UPDATE t SET iv = age(tz)", "age(timestamp with time zone)");
   refused("UPDATE t SET s = (tz::time)::timetz::text",
           "timetz(time without time zone) is stable");
