@@ -4,7 +4,8 @@
 // The examples of docs/reference/script.md, as they stand there. A comment
 // before each says on which tables: `example on: SQL` is run by hand, too, and
 // compared; `example planned on: SQL` must be taken by the plan, with the
-// statements behind `then:`, if any.
+// statements behind `then:`, if any. `example assuming F, on: SQL` has
+// --assume-immutable F.
 namespace pgrecast::plan {
 namespace {
 
@@ -12,6 +13,7 @@ struct Example {
   bool planned = false;  // only
   std::string setup;
   std::string script;
+  std::vector<std::string> assume_immutable;
 };
 
 std::string manual() {
@@ -45,6 +47,10 @@ Example example_of(const std::string& comment, const std::string& block) {
   example.script = block;
   if (const auto setup = between(comment, "<!-- example on: ", " -->")) {
     example.setup = *setup;
+  } else if (const auto assumed =
+                 between(comment, "<!-- example assuming ", ", on: ")) {
+    example.assume_immutable = {*assumed};
+    example.setup = between(comment, ", on: ", " -->").value();
   } else if (const auto plan =
                  between(comment, "<!-- example planned on: ", " -->")) {
     example.planned = true;
@@ -107,6 +113,7 @@ TEST_F(ManualTest, EveryExampleDoesWhatItDoesByHand) {
   EXPECT_GE(all.size(), 12U);
   for (const Example& example : all) {
     SCOPED_TRACE(example.script);
+    assume_immutable_ = example.assume_immutable;
     if (!example.planned) {
       same(example.setup, example.script);
     } else {
