@@ -32,6 +32,7 @@ using catalog::Column;
 void Folder::apply(const script::Statement& statement,
                    const script::CreateIndex& body) {
   Folding& folding = folding_of(statement, body.table);
+  refuse_only(folding, body.table);
   run_on_clone(statement, folding);
   folding.changes.push_back(
       fmt::format("index {} added", body.name.value_or("(unnamed)")));

@@ -2,6 +2,7 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "folder.h"
 
@@ -99,8 +100,7 @@ void Folder::check_expression(const Folding& folding,
                          "at this statement: the server computes them when it "
                          "stores the row",
                          use.name),
-             fmt::format("write out what it is: {}",
-                         column->default_expression.value_or("")));
+             "write out its expression");
     }
     if (!live) {
       refuse(use.span.begin,
@@ -161,6 +161,15 @@ void Folder::check_expression(const Folding& folding,
          problem->refusal.what, problem->refusal.remedy);
 }
 
+void Folder::refuse_only(const Folding& folding,
+                         const script::TableName& table) {
+  if (!table.only || !is_partitioned(*connection_, folding.shadow_oid)) return;
+  refuse(table.span.begin,
+         fmt::format("ONLY {} leaves out its partitions, which hold the rows",
+                     table.name),
+         "leave ONLY out");
+}
+
 // By hand, a rule would do something else, or more, than what is written.
 void Folder::refuse_rules(const script::Statement& statement,
                           const Folding& folding, char event,
@@ -181,6 +190,7 @@ void Folder::refuse_rules(const script::Statement& statement,
 void Folder::apply(const script::Statement& statement,
                    const script::Update& body) {
   Folding& folding = folding_of(statement, body.table);
+  refuse_only(folding, body.table);
   refuse_rules(statement, folding, '2', "UPDATE");
   const std::string alias =
       body.alias ? quote_identifier(*body.alias) : source_alias(folding);
@@ -251,6 +261,7 @@ void Folder::apply(const script::Statement& statement,
 void Folder::apply(const script::Statement& statement,
                    const script::Delete& body) {
   Folding& folding = folding_of(statement, body.table);
+  refuse_only(folding, body.table);
   refuse_rules(statement, folding, '4', "DELETE");
   check_expression(folding, body.where, body.alias);
   computes_values(statement);

@@ -117,6 +117,7 @@ class Folder {
   void drop_foreign_key(Folding& folding, std::size_t offset,
                         const std::string& name);
   void drop_foreign_keys_of_lost_columns(Folding& folding);
+  void refuse_only(const Folding& folding, const script::TableName& table);
   void refuse_rules(const script::Statement& statement, const Folding& folding,
                     char event, const char* word);
   // An index that is no clone's: refused, but where nothing has that name.

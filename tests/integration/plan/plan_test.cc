@@ -376,6 +376,26 @@ TEST_F(PlanTest, RefusesTwoDefaultsOfAnAddedColumnAtOnce) {
   }
 }
 
+// By hand nothing is changed, and the index is an invalid one.
+TEST_F(PlanTest, RefusesOnlyAPartitionedTable) {
+  const char* const parts =
+      "CREATE TABLE t (id int PRIMARY KEY, s text) PARTITION BY RANGE (id); "
+      "CREATE TABLE p PARTITION OF t DEFAULT; INSERT INTO t VALUES (1, 's')";
+  for (const auto& [setup, script] :
+       std::initializer_list<std::pair<const char*, const char*>>{
+           {parts, "UPDATE ONLY t SET s = 'x'"},
+           {parts, "CREATE INDEX ON ONLY (t) (s)"},
+           {kSmall,
+            "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id); "
+            "CREATE TABLE p PARTITION OF t DEFAULT; DELETE FROM ONLY t WHERE "
+            "id = 1"},
+       }) {
+    refuses(setup, script,
+            "ONLY t leaves out its partitions, which hold the rows");
+    clear();
+  }
+}
+
 TEST_F(PlanTest, StableDefaultIsTheSameForAllRows) {
   make_tables("src", kSmall);
   const Outcome outcome = folded_into_shadows(
