@@ -8,6 +8,7 @@
 #include "pgrecast/plan/rejected_rows.h"
 #include "pgrecast/script/script.h"
 
+#include "support/manual.h"
 #include "support/test_database.h"
 
 #include <gmock/gmock.h>
@@ -83,6 +84,8 @@ CREATE DOMAIN public.short AS varchar(5) DEFAULT 'none' CHECK (VALUE <> 'bad'))s
       EXPECT_THAT(refused.what(), testing::HasSubstr(words));
       for (const Refusal& refusal : refused.refusals()) {
         EXPECT_NE(refusal.remedy, "");
+        EXPECT_TRUE(test::is_in_manual(refusal.what))
+            << "docs/reference/plan.md does not list: " << refusal.what;
       }
     }
   }
