@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <charconv>
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
@@ -53,6 +54,27 @@ RulesOff& rules_off() {
   return rules;
 }
 
+struct Stalled {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string name;
+  bool reached = false;
+};
+
+Stalled& stalled() {
+  static Stalled point;
+  return point;
+}
+
+void stall_at(std::string_view name) {
+  Stalled& point = stalled();
+  std::unique_lock lock(point.mutex);
+  if (point.name != name) return;
+  point.reached = true;
+  point.changed.notify_all();
+  point.changed.wait(lock, [&] { return point.name != name; });
+}
+
 }  // namespace
 
 void sync_point_reached(std::string_view name) {
@@ -64,6 +86,7 @@ void sync_point_reached(std::string_view name) {
   if (freeze.is_now(name)) {
     static_cast<void>(std::raise(SIGSTOP));  // cannot fail
   }
+  stall_at(name);
 }
 
 bool rule_on(std::string_view rule) {
@@ -82,6 +105,26 @@ RuleOff::~RuleOff() {
   RulesOff& off = rules_off();
   const std::unique_lock lock(off.mutex);
   off.names = off.of_environment;
+}
+
+Stall::Stall(const std::string& name) {
+  Stalled& point = stalled();
+  const std::lock_guard lock(point.mutex);
+  point.name = name;
+  point.reached = false;
+}
+
+Stall::~Stall() {
+  Stalled& point = stalled();
+  const std::lock_guard lock(point.mutex);
+  point.name.clear();
+  point.changed.notify_all();
+}
+
+void Stall::wait_until_reached() const {
+  Stalled& point = stalled();
+  std::unique_lock lock(point.mutex);
+  point.changed.wait(lock, [&] { return point.reached; });
 }
 
 }  // namespace pgrecast

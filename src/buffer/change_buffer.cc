@@ -373,6 +373,7 @@ std::unique_ptr<SealedKeys::Impl> ChangeBuffer::Impl::seal_once() {
 }
 
 std::unique_ptr<SealedKeys::Impl> ChangeBuffer::Impl::seal() {
+  PGRECAST_SYNC_POINT("buffer:seal");
   auto sealed = seal_once();
   if (sealed->generations.size() <= kSealedGenerationsMax) return sealed;
   forget(*sealed, [](TableId, std::string_view, Xid64) { return true; });

@@ -1,5 +1,7 @@
 #include "pgrecast/buffer/sealed_keys.h"
 
+#include "pgrecast/base/sync_point.h"
+
 #include "sealed_keys_impl.h"
 
 #include <algorithm>
@@ -64,6 +66,7 @@ std::vector<TableId> SealedKeys::tables() const {
 
 SealedKeys::Cursor SealedKeys::keys(TableId table,
                                     std::string_view from) const {
+  PGRECAST_SYNC_POINT("buffer:read");
   auto cursor = std::make_unique<Cursor::Impl>(impl_->store);
   // Newest first, and the receiver's before our own marks.
   const std::vector<Generation>& all = impl_->generations;

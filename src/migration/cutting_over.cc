@@ -240,8 +240,10 @@ milliseconds pause_after(int attempt) {
       std::uniform_int_distribution<int>(base / 2, base)(random));
 }
 
-exchange::Attempt attempt(Context& context, pg::Connection& connection,
-                          refresh::Rounds& rounds) {
+exchange::Attempt attempt(Context& context, pg::Connection& connection) {
+  // Ends when the transaction is over, whatever became of it: where our disk
+  // stalled, that is waited for without a lock.
+  refresh::Rounds rounds = context.make_rounds();
   const auto tables = exchange_tables(context);
   const exchange::ExchangeOptions options{
       .lock_timeout = context.options.lock_timeout,
@@ -290,7 +292,6 @@ void cut_over(Context& context) {
   }
   pg::Connection connection = context.open("cutover", context.stop);
   refresh::prefer_key_lookups(connection);
-  refresh::Rounds rounds = context.make_rounds();
   std::string reason;
   for (int count = 1; count <= context.options.cutover_attempts; ++count) {
     catch_up(context, true);
@@ -303,7 +304,7 @@ void cut_over(Context& context) {
     result.reason = reason;
     if (reason.empty()) {
       if (catch_up(context, true) && context.record.exact_xid == waited_for) {
-        result = attempt(context, connection, rounds);
+        result = attempt(context, connection);
       } else {
         result.reason =
             "so many rows changed while older snapshots were waited for that a "

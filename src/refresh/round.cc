@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <numeric>
 #include <optional>
@@ -93,9 +94,60 @@ Snapshot read_snapshot(pg::Connection& connection) {
 }
 
 KeyBatch Rounds::next_batch(SealedKeys::Cursor& cursor,
-                            const RefreshTable& table,
-                            const Snapshot* only_seen) const {
-  return take_batch(cursor, *table.codec, batch_size_.keys(), only_seen);
+                            const RefreshTable& table) const {
+  return take_batch(cursor, *table.codec, batch_size_.keys());
+}
+
+// A disk may stall for minutes, and whoever waits for our lock must not wait
+// for that: so while one is held, the disk is waited for as the stream is. What
+// was begun ends on a thread of its own, whenever it does; nothing else of the
+// buffer is touched before (see exact(), and the destructor).
+template <typename Work>
+std::invoke_result_t<Work> Rounds::under_lock(pg::Connection& connection,
+                                              Deadline deadline, Work work) {
+  std::packaged_task<std::invoke_result_t<Work>()> task(std::move(work));
+  auto result = task.get_future();
+  disk_ = std::async(std::launch::async, std::move(task));
+  while (result.wait_until(deadline.earlier(Deadline::in(kLookEvery)).at()) ==
+         std::future_status::timeout) {
+    give_way(connection, deadline);
+  }
+  return result.get();
+}
+
+// Owned by whoever reads, also where nobody waits for it any more.
+struct Rounds::Reading {
+  std::shared_ptr<const SealedKeys> sealed;
+  TableId table = 0;
+  const KeyCodec* codec = nullptr;
+  std::optional<Snapshot> only_seen;
+  std::optional<SealedKeys::Cursor> cursor;
+};
+
+std::shared_ptr<Rounds::Reading> Rounds::read_under_lock(
+    const std::shared_ptr<const SealedKeys>& sealed, const RefreshTable& table,
+    const Snapshot* snapshot) {
+  auto reading = std::make_shared<Reading>();
+  reading->sealed = sealed;
+  reading->table = table.table->target.ordinal;
+  reading->codec = table.codec;
+  if (snapshot != nullptr && !rule_on("refresh_unseen")) {
+    reading->only_seen = *snapshot;
+  }
+  return reading;
+}
+
+// As next_batch().
+KeyBatch Rounds::next_under_lock(pg::Connection& connection,
+                                 const std::shared_ptr<Reading>& reading,
+                                 Deadline deadline) {
+  const std::size_t keys_max = batch_size_.keys();
+  return under_lock(connection, deadline, [reading, keys_max] {
+    Reading& from = *reading;
+    if (!from.cursor) from.cursor = from.sealed->keys(from.table);
+    return take_batch(*from.cursor, *from.codec, keys_max,
+                      from.only_seen ? &*from.only_seen : nullptr);
+  });
 }
 
 void Rounds::give_way(pg::Connection& connection, Deadline deadline) {
@@ -155,12 +207,12 @@ void Rounds::rethrow_with_keys(pg::Connection& connection,
 }
 
 void Rounds::delete_batches(pg::Connection& connection,
-                            const SealedKeys& sealed, const RefreshTable& table,
-                            const Snapshot* snapshot, Deadline deadline) {
-  const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
-  auto cursor = sealed.keys(table.table->target.ordinal);
+                            const std::shared_ptr<const SealedKeys>& sealed,
+                            const RefreshTable& table, const Snapshot* snapshot,
+                            Deadline deadline) {
+  const auto reading = read_under_lock(sealed, table, snapshot);
   for (;;) {
-    const KeyBatch batch = next_batch(cursor, table, only_seen);
+    const KeyBatch batch = next_under_lock(connection, reading, deadline);
     if (batch.empty()) return;
     give_way(connection, deadline);
     delete_rows(connection, table, table.statements.delete_keys(),
@@ -169,13 +221,12 @@ void Rounds::delete_batches(pg::Connection& connection,
 }
 
 void Rounds::insert_batches(pg::Connection& connection,
-                            const SealedKeys& sealed, const RefreshTable& table,
-                            const Snapshot* snapshot, Deadline deadline,
-                            RoundResult& result) {
-  const Snapshot* only_seen = rule_on("refresh_unseen") ? nullptr : snapshot;
-  auto cursor = sealed.keys(table.table->target.ordinal);
+                            const std::shared_ptr<const SealedKeys>& sealed,
+                            const RefreshTable& table, const Snapshot* snapshot,
+                            Deadline deadline, RoundResult& result) {
+  const auto reading = read_under_lock(sealed, table, snapshot);
   for (;;) {
-    const KeyBatch batch = next_batch(cursor, table, only_seen);
+    const KeyBatch batch = next_under_lock(connection, reading, deadline);
     if (batch.empty()) return;
     give_way(connection, deadline);
     result.keys += batch.size();
@@ -186,12 +237,14 @@ void Rounds::insert_batches(pg::Connection& connection,
 
 // All deletes before any insert: what is left between is a subset of an exact
 // state, so that unique values may have moved freely between rows.
-void Rounds::refresh_in_transaction(pg::Connection& connection,
-                                    const SealedKeys& sealed,
-                                    const Snapshot* snapshot, Deadline deadline,
-                                    RoundResult& result) {
+void Rounds::refresh_in_transaction(
+    pg::Connection& connection, const std::shared_ptr<const SealedKeys>& sealed,
+    const Snapshot* snapshot, Deadline deadline, RoundResult& result) {
   for (const RefreshTable& table : parts_.tables) {
-    const auto truncated = sealed.truncated(table.table->target.ordinal);
+    const auto truncated = under_lock(
+        connection, deadline, [sealed, id = table.table->target.ordinal] {
+          return sealed->truncated(id);
+        });
     if (truncated && (snapshot == nullptr || snapshot->sees(*truncated))) {
       connection.exec(table.statements.empty_shadow());
       continue;
@@ -219,6 +272,7 @@ void Rounds::forget(SealedKeys&& sealed, const Snapshot& snapshot,
 // it, and begins again.
 RoundResult Rounds::exact(pg::Connection& connection, std::uint64_t keys_max) {
   for (;;) {
+    if (disk_.valid()) disk_.wait();
     parts_.fence(Deadline::never(), {});
     try {
       return try_exact(connection, keys_max);
@@ -242,8 +296,8 @@ RoundResult Rounds::try_exact(pg::Connection& connection,
   parts_.fence(Deadline::in(kFenceTimeMax),
                [&] { return !is_waited_for(connection); });
   next_look_ = Clock::now() + kLookEvery;
-  SealedKeys sealed = parts_.buffer->seal();
-  if (holds_more_than(sealed, keys_max)) {
+  const auto sealed = seal_under_lock(connection, Deadline::never());
+  if (holds_more_than(connection, sealed, keys_max)) {
     result.given_up = true;
     return result;
   }
@@ -252,23 +306,33 @@ RoundResult Rounds::try_exact(pg::Connection& connection,
   PGRECAST_SYNC_POINT("round:before_commit");
   transaction.commit();
   PGRECAST_SYNC_POINT("round:after_commit");
-  forget(std::move(sealed), snapshot, nullptr);
+  forget(std::move(*sealed), snapshot, nullptr);
   result.took = since(begin);
   return result;
 }
 
 // Of millions no more are read than it takes to tell: a lock is held.
-bool Rounds::holds_more_than(const SealedKeys& sealed,
-                             std::uint64_t keys_max) const {
+bool Rounds::holds_more_than(pg::Connection& connection,
+                             const std::shared_ptr<const SealedKeys>& sealed,
+                             std::uint64_t keys_max) {
   if (keys_max == kAnyNumber) return false;
-  std::uint64_t count = 0;
-  for (const RefreshTable& table : parts_.tables) {
-    auto cursor = sealed.keys(table.table->target.ordinal);
-    for (; cursor.valid(); cursor.next()) {
-      if (++count > keys_max) return true;
+  return under_lock(connection, Deadline::never(), [sealed, keys_max] {
+    std::uint64_t count = 0;
+    for (const TableId table : sealed->tables()) {
+      auto cursor = sealed->keys(table);
+      for (; cursor.valid(); cursor.next()) {
+        if (++count > keys_max) return true;
+      }
     }
-  }
-  return false;
+    return false;
+  });
+}
+
+std::shared_ptr<SealedKeys> Rounds::seal_under_lock(pg::Connection& connection,
+                                                    Deadline deadline) {
+  return under_lock(connection, deadline, [buffer = parts_.buffer] {
+    return std::make_shared<SealedKeys>(buffer->seal());
+  });
 }
 
 void Rounds::delete_in_batches(Loose& loose, const RefreshTable& table) {
@@ -535,7 +599,7 @@ RoundResult Rounds::drain(pg::Connection& connection, Deadline deadline) {
   const auto begin = Clock::now();
   RoundResult result;
   parts_.fence(deadline, {});
-  const SealedKeys sealed = parts_.buffer->seal();
+  const auto sealed = seal_under_lock(connection, deadline);
   // All writers have ended: every dirty key's change is visible.
   refresh_in_transaction(connection, sealed, nullptr, deadline, result);
   result.took = since(begin);

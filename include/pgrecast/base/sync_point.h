@@ -28,6 +28,19 @@ class RuleOff {
   RuleOff& operator=(const RuleOff&) = delete;
   ~RuleOff();
 };
+
+// Keeps every thread of this process that reaches the sync point there, while
+// it lives: a disk that stalls. At most one at a time.
+class Stall {
+ public:
+  explicit Stall(const std::string& name);
+  Stall(const Stall&) = delete;
+  Stall& operator=(const Stall&) = delete;
+  ~Stall();
+
+  // Returns when a thread is kept there.
+  void wait_until_reached() const;
+};
 #else
 inline constexpr void sync_point_reached(std::string_view /*name*/) {}
 inline constexpr bool rule_on(std::string_view /*rule*/) {

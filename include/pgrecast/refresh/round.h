@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <limits>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace pgrecast::refresh {
@@ -44,7 +46,8 @@ struct RoundResult {
 };
 
 // Keeps the shadows in step: runs rounds over the keys in the change buffer.
-// Belongs to one thread at a time, and so do its sessions.
+// Belongs to one thread at a time, and so do its sessions. Where a stalled disk
+// kept it from the buffer under a lock, the destructor waits for the disk.
 class Rounds {
  public:
   struct Parts {
@@ -99,21 +102,37 @@ class Rounds {
   RoundResult drain(pg::Connection& connection, Deadline deadline);
 
  private:
-  KeyBatch next_batch(SealedKeys::Cursor& cursor, const RefreshTable& table,
-                      const Snapshot* only_seen = nullptr) const;
+  KeyBatch next_batch(SealedKeys::Cursor& cursor,
+                      const RefreshTable& table) const;
+  // While a lock is held, our own disk is touched through these only. They end
+  // as give_way() does.
+  template <typename Work>
+  std::invoke_result_t<Work> under_lock(pg::Connection& connection,
+                                        Deadline deadline, Work work);
+  std::shared_ptr<SealedKeys> seal_under_lock(pg::Connection& connection,
+                                              Deadline deadline);
+  struct Reading;
+  static std::shared_ptr<Reading> read_under_lock(
+      const std::shared_ptr<const SealedKeys>& sealed,
+      const RefreshTable& table, const Snapshot* snapshot);
+  KeyBatch next_under_lock(pg::Connection& connection,
+                           const std::shared_ptr<Reading>& reading,
+                           Deadline deadline);
   // Between two batches of one transaction that holds a lock.
   void give_way(pg::Connection& connection, Deadline deadline);
   void forget(SealedKeys&& sealed, const Snapshot& snapshot,
               const ChangeBuffer::Keep* also_keep);
   // Until the deadline all three: then they throw TimedOut.
   void refresh_in_transaction(pg::Connection& connection,
-                              const SealedKeys& sealed,
+                              const std::shared_ptr<const SealedKeys>& sealed,
                               const Snapshot* snapshot, Deadline deadline,
                               RoundResult& result);
-  void insert_batches(pg::Connection& connection, const SealedKeys& sealed,
+  void insert_batches(pg::Connection& connection,
+                      const std::shared_ptr<const SealedKeys>& sealed,
                       const RefreshTable& table, const Snapshot* snapshot,
                       Deadline deadline, RoundResult& result);
-  void delete_batches(pg::Connection& connection, const SealedKeys& sealed,
+  void delete_batches(pg::Connection& connection,
+                      const std::shared_ptr<const SealedKeys>& sealed,
                       const RefreshTable& table, const Snapshot* snapshot,
                       Deadline deadline);
   // What the batches of a loose round share.
@@ -142,7 +161,9 @@ class Rounds {
   std::vector<TableId> empty_truncated(Loose& loose);
 
   RoundResult try_exact(pg::Connection& connection, std::uint64_t keys_max);
-  bool holds_more_than(const SealedKeys& sealed, std::uint64_t keys_max) const;
+  bool holds_more_than(pg::Connection& connection,
+                       const std::shared_ptr<const SealedKeys>& sealed,
+                       std::uint64_t keys_max);
   Snapshot enter_and_read_snapshot(pg::Connection& connection);
   std::int64_t insert_batch(pg::Connection& connection,
                             const RefreshTable& table, const KeyBatch& batch,
@@ -169,6 +190,7 @@ class Rounds {
   Clock::time_point next_look_;  // of an exact round: who waits for it
   std::map<TableId, Ranges> skipped_;
   std::optional<Rejected> rejected_;
+  std::future<void> disk_;  // under_lock()'s; last, so that it ends first
 };
 
 Snapshot read_snapshot(pg::Connection& connection);

@@ -151,6 +151,16 @@ refresh::RoundResult Rig::settle(std::size_t keys_per_batch) {
   return rounds(keys_per_batch).settle(data());
 }
 
+void Rig::drain(Deadline deadline) {
+  refresh::Rounds draining = rounds(kKeysPerBatch);
+  pg::Transaction transaction(data());
+  for (const plan::MigratedTable& table : tables_) {
+    data().exec(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+                            table.target.source.quoted()));
+  }
+  draining.drain(data(), deadline);
+}
+
 void Rig::index() {
   const auto build = [&](const plan::ShadowIndex& index) {
     if (!index.create.empty()) control_->exec(index.create);

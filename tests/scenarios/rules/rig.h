@@ -62,6 +62,9 @@ class Rig {
   refresh::RoundResult loose(std::size_t keys_per_batch, bool deletes_first) {
     return rounds(keys_per_batch).loose(data(), deletes_first);
   }
+  // As the exchange does it, but for the exchange: locks the sources, refreshes
+  // what is dirty, and lets go of them again. Throws TimedOut.
+  void drain(Deadline deadline);
   // The session on which rounds run, with the script's settings.
   pg::Connection& data() { return *data_; }
 
