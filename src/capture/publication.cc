@@ -42,7 +42,6 @@ void create_publication(pg::Connection& connection, const std::string& name,
   for (const catalog::Table& table : tables) {
     list.push_back(published(table, connection.server_version()));
   }
-  pg::Transaction transaction(connection);
   // Changes in partitions come as changes of their root, whichever it is: a
   // row that moves to another one is deleted and inserted there.
   connection.exec(fmt::format(
@@ -50,7 +49,7 @@ void create_publication(pg::Connection& connection, const std::string& name,
       "true)",
       pg::quote_identifier(name), join(list, ", ")));
   // The publication's lock keeps REPLICA IDENTITY and the index as they are
-  // until we commit.
+  // until the commit.
   for (const catalog::Table& table : tables) {
     const catalog::Table now = catalog::read_table(connection, table.oid);
     if (!now.key || !same_key(*now.key, table.key.value())) {
@@ -60,7 +59,6 @@ void create_publication(pg::Connection& connection, const std::string& name,
           table.name.display()));
     }
   }
-  transaction.commit();
 }
 
 void drop_publication(pg::Connection& connection, const std::string& name) {

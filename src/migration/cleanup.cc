@@ -168,6 +168,16 @@ void undo_migration(pg::Connection& connection, const MigrationRecord& record,
   remove_made(connection, record, "shadow_oid");
 }
 
+void undo_unmade(pg::Connection& connection, const MigrationRecord& record,
+                 Leftover not_ours) {
+  if (not_ours == Leftover::kSlot) {
+    retry_politely(connection, "drop publication", [&] {
+      capture::drop_publication(connection, record.publication);
+    });
+  }
+  remove_made(connection, record, "shadow_oid");
+}
+
 void complete_exchange(pg::Connection& connection,
                        const MigrationRecord& record,
                        const std::filesystem::path& state_dir) {

@@ -74,11 +74,15 @@ void add_schemas(pg::Connection& connection, const plan::Names& names,
 }  // namespace
 
 std::vector<Refusal> leftover_refusals(pg::Connection& connection,
-                                       const plan::Names& names) {
+                                       const plan::Names& names,
+                                       std::optional<Leftover> only) {
+  const auto wanted = [&](Leftover kind) { return !only || *only == kind; };
   std::vector<Refusal> refusals;
-  add_slot(connection, names.slot, refusals);
-  add_publication(connection, names.publication, refusals);
-  add_schemas(connection, names, refusals);
+  if (wanted(Leftover::kSlot)) add_slot(connection, names.slot, refusals);
+  if (wanted(Leftover::kPublication)) {
+    add_publication(connection, names.publication, refusals);
+  }
+  if (wanted(Leftover::kSchema)) add_schemas(connection, names, refusals);
   return refusals;
 }
 

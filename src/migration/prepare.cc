@@ -229,6 +229,23 @@ void accept_new_labels(Context& context, const plan::MigratedTable& table) {
   add_event(*context.control, context.record.name, kLabelsEvent, name);
 }
 
+// Makes something under a name of ours.
+template <typename Make>
+void make_named(Context& context, Leftover kind, const Make& make) {
+  try {
+    make();
+  } catch (const pg::SqlError& error) {
+    const bool taken = error.sqlstate() == pg::sqlstate::kDuplicateObject ||
+                       error.sqlstate() == pg::sqlstate::kDuplicateSchema ||
+                       // Of the catalog's, where both do it at once.
+                       error.sqlstate() == pg::sqlstate::kUniqueViolation;
+    if (!taken) throw;
+    auto theirs = leftover_refusals(*context.control, context.names, kind);
+    if (theirs.empty()) throw;
+    throw NameTaken(kind, std::move(theirs));
+  }
+}
+
 }  // namespace
 
 void prepare(Context& context, const script::Script& script,
@@ -244,10 +261,15 @@ void prepare(Context& context, const script::Script& script,
     throw Refused(std::move(left));
   }
   PGRECAST_SYNC_POINT("prepare:planned");
-  create_all_shadows(context, script, plan);
+  make_named(context, Leftover::kSchema,
+             [&] { create_all_shadows(context, script, plan); });
   PGRECAST_SYNC_POINT("prepare:shadows");
-  capture::create_publication(*context.control, context.record.publication,
-                              plan.sources);
+  make_named(context, Leftover::kPublication, [&] {
+    context.write([&](pg::Connection& connection) {
+      capture::create_publication(connection, context.record.publication,
+                                  plan.sources);
+    });
+  });
   PGRECAST_SYNC_POINT("prepare:publication");
   load_tables(context);
   know_publication(context);
@@ -299,13 +321,17 @@ void load_tables(Context& context) {
 
 void publish_again(Context& context) {
   look_at_sources(context);
-  pg::Connection& connection = *context.control;
-  capture::drop_publication(connection, context.record.publication);
   std::vector<catalog::Table> sources;
   for (const plan::MigratedTable& table : context.tables) {
     sources.push_back(table.source);
   }
-  capture::create_publication(connection, context.record.publication, sources);
+  make_named(context, Leftover::kPublication, [&] {
+    context.write([&](pg::Connection& connection) {
+      capture::drop_publication(connection, context.record.publication);
+      capture::create_publication(connection, context.record.publication,
+                                  sources);
+    });
+  });
   know_publication(context);
 }
 
@@ -318,8 +344,11 @@ void make_slot(Context& context) {
       !old.empty()) {
     tell_waiting(context, "older transactions to end: " + old);
   }
-  const Lsn point = capture::create_slot(replication, context.record.slot,
-                                         Deadline::in(kOldTransactionsTimeMax));
+  Lsn point;
+  make_named(context, Leftover::kSlot, [&] {
+    point = capture::create_slot(replication, context.record.slot,
+                                 Deadline::in(kOldTransactionsTimeMax));
+  });
   PGRECAST_SYNC_POINT("prepare:slot");
   std::filesystem::create_directories(context.options.state_dir);
   context.buffer = ChangeBuffer::create(

@@ -8,6 +8,7 @@
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/migration/cleanup.h"
+#include "pgrecast/migration/leftovers.h"
 #include "pgrecast/migration/planning.h"
 #include "pgrecast/migration/retained_limit.h"
 #include "pgrecast/pg/errors.h"
@@ -161,9 +162,20 @@ class Runner::Impl {
     });
   }
 
+  // No thread of ours runs any more. Left as it is, the next run would take
+  // what is theirs for ours.
+  void undo_unmade_by(const NameTaken& taken) {
+    if (context_.record.phase != Phase::kPreparing) return;
+    const auto record = recover_control(context_, std::stop_token());
+    if (record) undo_unmade(*context_.control, *record, taken.kind());
+  }
+
   [[noreturn]] void fail(const std::exception_ptr& failure) {
     try {
       rethrow_for_operator(failure);
+    } catch (const NameTaken& taken) {
+      undo_unmade_by(taken);
+      throw;
     } catch (const RetainedTooMuch& error) {
       give_up_stream();
       throw ChangesLost(error.what());

@@ -439,6 +439,7 @@ void build_shadows(pg::Connection& connection, const script::Script& script,
   try {
     make_shadows(connection, script, plan);
   } catch (const pg::SqlError& error) {
+    if (error.sqlstate() == pg::sqlstate::kDuplicateSchema) throw;
     throw Refused({no_clone(error)});
   }
 }

@@ -12,7 +12,7 @@ namespace pgrecast::capture {
 // (15 and newer, not under REPLICA IDENTITY FULL), so that decoding costs
 // little. Keeps the tables' keys from being changed while it looks at them
 // again: a table without a usable replica identity must never be published, or
-// the application's own UPDATEs fail.
+// the application's own UPDATEs fail. In a transaction of the caller's.
 //
 // Throws SourceChanged if a key is no longer what `tables` say.
 void create_publication(pg::Connection& connection, const std::string& name,

@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/deadline.h"
 #include "pgrecast/base/error.h"
+#include "pgrecast/migration/leftovers.h"
 #include "pgrecast/migration/state.h"
 #include "pgrecast/pg/connection.h"
 
@@ -32,6 +33,11 @@ std::filesystem::path buffer_path(const std::filesystem::path& state_dir,
 // migration and nothing of it runs any more. Throws SchemaKept.
 void undo_migration(pg::Connection& connection, const MigrationRecord& record,
                     const std::filesystem::path& state_dir);
+
+// The same where what comes next under a name of ours was made by somebody else
+// (NameTaken), and so nothing behind it by us: that stays.
+void undo_unmade(pg::Connection& connection, const MigrationRecord& record,
+                 Leftover not_ours);
 
 // After the exchange, on a session that holds the migration's lock: waits for
 // the synchronous standbys to have it, removes the stream, does what was put

@@ -94,7 +94,8 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws
-// Refused where that fails.
+// SqlError (42P06) where somebody has made one of the schemas, and Refused
+// where anything else fails.
 void build_shadows(pg::Connection& connection, const script::Script& script,
                    Plan& plan);
 

@@ -51,9 +51,9 @@ class ShadowFixture : public TestDatabase {
                                          "datname = current_database()")))));
     pg::Transaction transaction(*control_);
     plan::build_shadows(*control_, parsed, plan_);
-    transaction.commit();
     capture::create_publication(*control_, plan_.names.publication,
                                 plan_.sources);
+    transaction.commit();
     pg::Connection replication = open_replication();
     const Lsn point = capture::create_slot(replication, plan_.names.slot,
                                            Deadline::in(kPatience));

@@ -29,8 +29,6 @@ Rig::Rig(Database& database, const std::string& script)
       endpoint_({.conninfo = database.dsn(), .application = "pgrecast rig"}) {
   control_ = open("control");
   make_shadows(script);
-  capture::create_publication(*control_, plan_.names.publication,
-                              plan_.sources);
   load_tables();
   start_receiver();
   data_ = open("data");
@@ -79,6 +77,8 @@ void Rig::make_shadows(const std::string& text) {
   plan_ = plan::make_plan(*control_, script, plan::make_names("rig", database));
   pg::Transaction transaction(*control_);
   plan::build_shadows(*control_, script, plan_);
+  capture::create_publication(*control_, plan_.names.publication,
+                              plan_.sources);
   transaction.commit();
 }
 

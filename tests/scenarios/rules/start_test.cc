@@ -1,3 +1,5 @@
+#include "pgrecast/plan/plan.h"
+
 #include "scenarios/rules/story.h"
 #include "support/sync_standby.h"
 
@@ -145,6 +147,70 @@ TEST_F(AlteredWhilePrepared, LeavesNothingBehindWhereNothingWasMade) {
   EXPECT_EQ(run.wait(), 3) << run.output();
   EXPECT_EQ(left_behind(), "0");
 }
+
+// Somebody is faster, between the last look and our making it. It ended with an
+// internal error, and the next run took what was theirs for ours, and dropped
+// it.
+struct Taken {
+  const char* freeze_at;
+  const char* make;
+  const char* words;
+  const char* drop;
+};
+
+class NameTaken : public TestDatabase,
+                  public testing::WithParamInterface<Taken> {};
+
+TEST_P(NameTaken, IsRefusedAndLeftAlone) {
+  Session owner = session();
+  owner.exec(
+      "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, "
+      "1)");
+  Session somebody = superuser_session();
+  const std::string slot =
+      plan::make_names(
+          "story", static_cast<catalog::Oid>(std::stoul(
+                       somebody.query_value("SELECT oid FROM pg_database WHERE "
+                                            "datname = current_database()"))))
+          .slot;
+  Migration migration(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  Program run = migration.run(
+      {}, "", std::string("PGRECAST_FREEZE_AT=") + GetParam().freeze_at);
+  run.wait_until_frozen();
+  somebody.exec(fmt::format(fmt::runtime(GetParam().make), slot));
+  run.signal(SIGCONT);
+
+  EXPECT_EQ(run.wait(), 3) << run.output();
+
+  EXPECT_THAT(run.output(), testing::HasSubstr(GetParam().words));
+  // Theirs, and nothing of ours.
+  EXPECT_EQ(somebody.query_value(
+                "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname LIKE "
+                "'pgrecast%') + (SELECT count(*) FROM pg_publication) + (SELECT"
+                " count(*) FROM pg_replication_slots WHERE database = "
+                "current_database())"),
+            "1");
+  somebody.exec(fmt::format(fmt::runtime(GetParam().drop), slot));
+  Program again = migration.run({});
+  EXPECT_EQ(again.wait(), 0) << again.output();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Of, NameTaken,
+    testing::Values(
+        Taken{"prepare:planned", "CREATE SCHEMA pgrecast_story",
+              "there is a schema pgrecast_story already",
+              "DROP SCHEMA pgrecast_story"},
+        Taken{"prepare:shadows", "CREATE PUBLICATION pgrecast_story",
+              "there is a publication pgrecast_story already",
+              "DROP PUBLICATION pgrecast_story"},
+        Taken{"prepare:publication",
+              "SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
+              "there is a replication slot",
+              "SELECT pg_drop_replication_slot('{}')"}),
+    [](const auto& name) {
+      return std::string(name.param.freeze_at).substr(8);
+    });
 
 TEST_F(Start, LosesNoCommitThatTheSlotJustMissed) {
   EXPECT_EQ(lost_rows(""), 0);
