@@ -1,5 +1,8 @@
 #include "pgrecast/base/log.h"
 
+#include "pgrecast/base/json.h"
+
+#include <nlohmann/json.hpp>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
@@ -82,21 +85,6 @@ spdlog::level::level_enum native(Level level) {
   return spdlog::level::off;
 }
 
-std::string json_escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 void configure(Level level, Format format) {
@@ -119,8 +107,8 @@ bool enabled(Level level) {
 void write(Level level, std::string_view layer, std::string_view phrase,
            const std::string& values) {
   if (line_format.load() == Format::kJson) {
-    logger().log(native(level), R"("layer":"{}","event":"{}","values":"{}")",
-                 layer, json_escaped(phrase), json_escaped(values));
+    logger().log(native(level), R"("layer":"{}","event":{},"values":{})", layer,
+                 shown_json(phrase), shown_json(values));
     return;
   }
   logger().log(native(level), "{:<9} {}{}{}", layer, phrase,

@@ -1,6 +1,7 @@
 #include "pgrecast/catalog/fingerprint.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/base/json.h"
 #include "pgrecast/pg/quote.h"
 
 #include "key_problem.h"
@@ -242,11 +243,10 @@ bool Fingerprint::endangers_writers(const Fingerprint& now) const {
 }
 
 std::string Fingerprint::to_json() const {
-  return nlohmann::json{{"storage", storage},
+  return recorded_json({{"storage", storage},
                         {"shape", shape},
                         {"key_labels", key_labels},
-                        {"key_label_rows", key_label_rows}}
-      .dump();
+                        {"key_label_rows", key_label_rows}});
 }
 
 Fingerprint Fingerprint::from_json(const std::string& json) {

@@ -30,6 +30,12 @@ reached (attname, type) AS (
 constexpr const char* kUnsteady =
     "{790,24,2202,2203,2204,2205,2206,3734,3769,4089,4096,4191,8326}";
 
+// Of these encodings the server takes several characters for one of Unicode's
+// (NEC's row 13 of EUC_JP, plane 1 of EUC_TW, letters with marks of
+// EUC_JIS_2004), and makes one of them from it: the key that comes back is
+// another row's. Of all others, whatever can be converted comes back the same.
+constexpr const char* kNotExact = "{EUC_JP,EUC_TW,EUC_JIS_2004}";
+
 // Where the key index has another collation than the column, = is not the
 // index's, unless both tell the same bytes from each other. A FULL JOIN needs
 // an operator that can be merged or hashed.
@@ -45,6 +51,13 @@ WITH RECURSIVE key_attributes AS (
 SELECT pg_catalog.format('column %s is of type %s, whose text depends on settings and names',
          attname, pg_catalog.format_type(type, -1))
 FROM reached WHERE type = ANY ('{2}'::pg_catalog.oid[])
+UNION ALL
+SELECT pg_catalog.format('column %s is of type %s, whose texts in encoding %s are not all '
+         'themselves again after UTF-8', attname, pg_catalog.format_type(type, -1),
+         pg_catalog.getdatabaseencoding())
+FROM reached JOIN pg_catalog.pg_type t ON t.oid = reached.type
+WHERE (t.typcollation <> 0 OR t.typtype = 'e')
+ AND pg_catalog.getdatabaseencoding() = ANY ('{3}'::pg_catalog.name[])
 UNION ALL
 SELECT pg_catalog.format('it has another collation than its column %s, and one of the two '
          'takes different texts for equal', k.attname)
@@ -82,8 +95,8 @@ label AS (
 }  // namespace
 
 std::string key_columns_problem(pg::Connection& connection, Oid index) {
-  const pg::Result problem = connection.exec(
-      fmt::format(fmt::runtime(kProblemQuery), index, kReached, kUnsteady));
+  const pg::Result problem = connection.exec(fmt::format(
+      fmt::runtime(kProblemQuery), index, kReached, kUnsteady, kNotExact));
   return problem.empty() ? "" : std::string(problem.text(0, 0));
 }
 

@@ -1,5 +1,7 @@
 #include "pgrecast/cli/plan_json.h"
 
+#include "pgrecast/base/json.h"
+
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -169,7 +171,7 @@ json locks_json(const PlanReport& report) {
 
 // Names are the server's, in whatever bytes a database of SQL_ASCII has.
 std::string dumped(const json& value) {
-  return value.dump(kIndent, ' ', false, json::error_handler_t::replace) + "\n";
+  return shown_json(value, kIndent) + "\n";
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "pgrecast/cli/status_text.h"
 
+#include "pgrecast/base/json.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/cli/lines.h"
 
@@ -133,8 +134,7 @@ std::string status_json(const std::vector<MigrationStatus>& all) {
     }
     list.push_back(std::move(one));
   }
-  return nlohmann::json{{"version", kJsonVersion}, {"migrations", list}}.dump(
-             2) +
+  return shown_json({{"version", kJsonVersion}, {"migrations", list}}, 2) +
          "\n";
 }
 

@@ -1,5 +1,6 @@
 #include "pgrecast/migration/cleanup.h"
 
+#include "pgrecast/base/json.h"
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/sync_point.h"
 #include "pgrecast/base/text.h"
@@ -94,7 +95,7 @@ void drop_tables(Drops& drops, pg::Connection& connection,
                   " WHERE t.migration = $1 AND n.nspname IN"
                   "  (SELECT pg_catalog.jsonb_array_elements_text($2))",
                   oid_column),
-      {record.name, nlohmann::json(record.schemas).dump()});
+      {record.name, recorded_json(record.schemas)});
   std::vector<std::string> names;
   for (int row = 0; row < tables.rows(); ++row) {
     names.emplace_back(tables.text(row, 0));

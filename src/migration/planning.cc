@@ -1,6 +1,7 @@
 #include "pgrecast/migration/planning.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/base/json.h"
 #include "pgrecast/migration/leftovers.h"
 #include "pgrecast/migration/rivals.h"
 #include "pgrecast/migration/state.h"
@@ -11,6 +12,7 @@
 #include "reporting.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iterator>
@@ -104,6 +106,24 @@ std::vector<Refusal> refusals_of(const script::ScriptError& error) {
   return refusals;
 }
 
+// What was found out only when it is recorded, under the exchange's lock even.
+void refuse_unrecordable(const PlanReport& report) {
+  recorded_json(report.plan.settings);
+  for (const plan::TableTarget& target : report.plan.targets) target.to_json();
+  for (const catalog::Fingerprint& fingerprint : report.plan.fingerprints) {
+    fingerprint.to_json();
+  }
+  // What is validated or analyzed after the exchange.
+  for (const TableReport& table : report.tables) {
+    for (const CarriedKind& kind : table.carried) {
+      if (kind.kind.starts_with("foreign keys") ||
+          kind.kind == "materialized views") {
+        recorded_json(kind.names);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void refuse_standby(pg::Connection& connection) {
@@ -151,6 +171,7 @@ PlanReport plan_migration(pg::Connection& connection,
       [&](pg::Connection& session, const catalog::Table& source) {
         return check_rivals(session, source, names);
       });
+  refuse_unrecordable(report);
   report.time = time_report(report.plan, options);
   return report;
 }

@@ -1,5 +1,7 @@
 #include "pgrecast/migration/progress.h"
 
+#include "pgrecast/base/json.h"
+
 #include <nlohmann/json.hpp>
 
 namespace pgrecast::migration {
@@ -36,21 +38,20 @@ std::string ProgressData::to_json() const {
   for (const auto& [done, time] : phase_took) {
     took[std::string(name_of(done))] = time.count();
   }
-  return nlohmann::json{{"phase", name_of(phase)},
-                        {"tables", all_tables},
-                        {"phase_took_ms", took},
-                        {"dirty_keys", dirty_keys},
-                        {"lag_bytes", lag_bytes},
-                        {"retained_bytes", retained_bytes},
-                        {"buffer_bytes", buffer_bytes},
-                        {"waiting_for", waiting_for},
-                        {"rounds", rounds},
-                        {"verification_passes", passes},
-                        {"differences", differences},
-                        {"cutover_attempts", cutover_attempts},
-                        {"lock_waited_ms", lock_waited.count()},
-                        {"lock_held_ms", lock_held.count()}}
-      .dump();
+  return shown_json({{"phase", name_of(phase)},
+                     {"tables", all_tables},
+                     {"phase_took_ms", took},
+                     {"dirty_keys", dirty_keys},
+                     {"lag_bytes", lag_bytes},
+                     {"retained_bytes", retained_bytes},
+                     {"buffer_bytes", buffer_bytes},
+                     {"waiting_for", waiting_for},
+                     {"rounds", rounds},
+                     {"verification_passes", passes},
+                     {"differences", differences},
+                     {"cutover_attempts", cutover_attempts},
+                     {"lock_waited_ms", lock_waited.count()},
+                     {"lock_held_ms", lock_held.count()}});
 }
 
 }  // namespace pgrecast::migration

@@ -1,6 +1,7 @@
 #include "pgrecast/migration/state.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/base/json.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 
@@ -91,7 +92,7 @@ std::string leaves_json(const std::vector<catalog::Heap>& leaves) {
                    {"name", leaf.name.name},
                    {"blocks", leaf.blocks}});
   }
-  return all.dump();
+  return recorded_json(all);
 }
 
 std::vector<catalog::Heap> leaves_from(std::string_view json) {
@@ -292,8 +293,8 @@ std::uint64_t insert_migration(pg::Connection& connection,
       " settings, schemas, slot, publication)"
       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
       {record.name, record.id, name_of(record.phase), record.script,
-       record.script_file, nlohmann::json(record.settings).dump(),
-       nlohmann::json(record.schemas).dump(), record.slot, record.publication});
+       record.script_file, recorded_json(record.settings),
+       recorded_json(record.schemas), record.slot, record.publication});
   return owner.number<std::uint64_t>(0, 0);
 }
 
@@ -338,7 +339,7 @@ void insert_twins(pg::Connection& connection, const std::string& name,
                     {name, ordinal++, twin});
   }
   connection.exec("UPDATE pgrecast.migrations SET schemas = $2 WHERE name = $1",
-                  {name, nlohmann::json(schemas).dump()});
+                  {name, recorded_json(schemas)});
 }
 
 std::vector<std::string> twin_drops(pg::Connection& connection,
@@ -353,7 +354,7 @@ std::vector<std::string> twin_drops(pg::Connection& connection,
       " WHERE t.migration = $1 AND c.relkind IN ('m', 'v') AND n.nspname IN"
       "  (SELECT pg_catalog.jsonb_array_elements_text($2))"
       " ORDER BY t.ordinal DESC",
-      {record.name, nlohmann::json(record.schemas).dump()});
+      {record.name, recorded_json(record.schemas)});
   std::vector<std::string> drops;
   for (int row = 0; row < twins.rows(); ++row) {
     drops.emplace_back(twins.text(row, 0));
@@ -392,7 +393,7 @@ void set_afterwards(pg::Connection& connection, const std::string& name,
                     const std::vector<std::string>& statements) {
   connection.exec(
       "UPDATE pgrecast.migrations SET afterwards = $2 WHERE name = $1",
-      {name, nlohmann::json(statements).dump()});
+      {name, recorded_json(statements)});
 }
 
 std::vector<std::string> read_afterwards(pg::Connection& connection,

@@ -1,6 +1,7 @@
 #include "pgrecast/plan/select_list.h"
 
 #include "pgrecast/base/assert.h"
+#include "pgrecast/base/json.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/quote.h"
 
@@ -64,7 +65,7 @@ std::vector<std::string> SelectList::key_expressions(
 }
 
 std::string SelectList::to_json() const {
-  return nlohmann::json{{"insert_columns", parts_.insert_columns},
+  return recorded_json({{"insert_columns", parts_.insert_columns},
                         {"compare_columns", parts_.compare_columns},
                         {"compare_types", parts_.compare_types},
                         {"alias", parts_.alias},
@@ -75,8 +76,7 @@ std::string SelectList::to_json() const {
                         {"compare_tail", parts_.compare_tail},
                         {"key_expressions", parts_.key_expressions},
                         {"ctid_column", parts_.ctid_column},
-                        {"heap_column", parts_.heap_column}}
-      .dump();
+                        {"heap_column", parts_.heap_column}});
 }
 
 SelectList SelectList::from_json(const std::string& json) {

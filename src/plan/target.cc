@@ -1,5 +1,7 @@
 #include "pgrecast/plan/target.h"
 
+#include "pgrecast/base/json.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -99,7 +101,7 @@ std::string TableTarget::to_json() const {
   for (const Partition& partition : partitions) {
     parts.push_back({{"name", partition.name}, {"leaf", partition.leaf}});
   }
-  return nlohmann::json{{"ordinal", ordinal},
+  return recorded_json({{"ordinal", ordinal},
                         {"source", json_of(source)},
                         {"shadow", json_of(shadow)},
                         {"retired", json_of(retired)},
@@ -115,8 +117,7 @@ std::string TableTarget::to_json() const {
                         {"grants", array_of(grants)},
                         {"dropped_statistics", array_of(dropped_statistics)},
                         {"dropped_foreign_keys", dropped_foreign_keys},
-                        {"changes", changes}}
-      .dump();
+                        {"changes", changes}});
 }
 
 TableTarget TableTarget::from_json(const std::string& json) {

@@ -41,16 +41,19 @@ void roll_back_prepared(const Database& database) {
 
 }  // namespace
 
-Database::Database(PgCluster& cluster)
+Database::Database(PgCluster& cluster, const std::string& encoding)
     : cluster_(cluster), name_(next_name()), role_(name_ + "-owner") {
   Session superuser = cluster_.session();
   superuser.exec(fmt::format(
       R"(CREATE ROLE "{}" LOGIN REPLICATION NOSUPERUSER IN ROLE pg_monitor)",
       role_));
   // Rather than through the WAL, page by page: a quarter of the time.
-  superuser.exec(
-      fmt::format(R"(CREATE DATABASE "{}" OWNER "{}" {})", name_, role_,
-                  cluster_.version() < 15 ? "" : "STRATEGY file_copy"));
+  std::string how = cluster_.version() < 15 ? "" : "STRATEGY file_copy";
+  if (encoding != "UTF8") {
+    how += fmt::format(" ENCODING '{}' TEMPLATE template0 LOCALE 'C'", encoding);
+  }
+  superuser.exec(fmt::format(R"(CREATE DATABASE "{}" OWNER "{}" {})", name_,
+                             role_, how));
   superuser_session().exec(
       fmt::format(R"(ALTER SCHEMA public OWNER TO "{}")", role_));
 }

@@ -17,7 +17,8 @@ namespace pgrecast::test {
 // transactions, database, role.
 class Database {
  public:
-  explicit Database(PgCluster& cluster);
+  // `encoding`: the server's own name of it, where it is not to be UTF8.
+  explicit Database(PgCluster& cluster, const std::string& encoding = "UTF8");
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database();

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <string>
 
 namespace pgrecast {
@@ -41,6 +42,19 @@ TEST(LogTest, WritesNoControlCharactersWithoutALastLine) {
   const std::string written = testing::internal::GetCapturedStderr();
   EXPECT_THAT(written, EndsWith("copy      chunk copied rows=7\n"));
   EXPECT_THAT(written, Not(HasSubstr("\r")));
+}
+
+// In a process of its own: the format is everybody's.
+TEST(LogTest, WritesJsonWhateverBytesAValueHas) {
+  EXPECT_EXIT(
+      {
+        log::configure(log::Level::kInfo, log::Format::kJson);
+        log::info("copy", "rows rejected", "key={}", "caf\xe9\t\"");
+        std::exit(0);  // NOLINT(concurrency-mt-unsafe): one thread
+      },
+      testing::ExitedWithCode(0),
+      HasSubstr("\"event\":\"rows rejected\",\"values\":\"key=caf\xef\xbf\xbd"
+                "\\t\\\"\"}"));
 }
 
 }  // namespace

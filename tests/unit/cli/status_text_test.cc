@@ -91,6 +91,13 @@ TEST(StatusJson, HasNoProcessBeforeTheFirstHeartbeat) {
   EXPECT_TRUE(one.at("progress").empty());
 }
 
+// Keys are, in a database of encoding SQL_ASCII.
+TEST(StatusJson, IsJsonWhateverBytesAnEventHas) {
+  MigrationStatus status = copying_status();
+  status.events[0].detail = "key=caf\xe9";
+  EXPECT_THAT(status_json({status}), HasSubstr("key=caf\xef\xbf\xbd"));
+}
+
 TEST(StatusText, SaysHowFarItIsAndWhoDoesIt) {
   const std::string text = status_text(copying_status());
   EXPECT_THAT(text, HasSubstr("  phase     copying\n"));
