@@ -1,4 +1,5 @@
 #include "pgrecast/base/log.h"
+#include "pgrecast/base/sync_point.h"
 #include "pgrecast/capture/publication.h"
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/catalog/fingerprint.h"
@@ -45,6 +46,7 @@ void measure(Context& context, pg::Connection& connection,
 void drop_own_publication(const Context& context, pg::Connection& connection) {
   const catalog::SourceGuard owner(
       ownership_query(context.record.name, context.epoch));
+  PGRECAST_SYNC_POINT("keeper:before_drop");
   pg::Transaction transaction(connection);
   owner.prove_ownership(connection);
   capture::drop_publication(connection, context.record.publication);

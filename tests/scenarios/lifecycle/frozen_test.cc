@@ -97,6 +97,36 @@ TEST_F(FrozenTest, WhenItWasToAbortItLeavesALaterStoppedMigrationAlone) {
   EXPECT_EQ(resumed.wait(), 0) << resumed.output();
 }
 
+// The keeper was about to drop the publication, for the application's sake. The
+// main thread notices nothing meanwhile: it waits for an old snapshot.
+TEST_F(FrozenTest, AboutToDropItsPublicationItLeavesItsSuccessorsAlone) {
+  for (const char* rule_off : {"", "owner"}) {
+    SCOPED_TRACE(rule_off);
+    Session reader = session();
+    reader.exec("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    Program frozen = start({}, {"PGRECAST_FREEZE_AT=keeper:before_drop",
+                                std::string("PGRECAST_RULE_OFF=") + rule_off});
+    frozen.wait_for_output("waiting for snapshots older than the new table");
+    session().exec("ALTER TABLE orders REPLICA IDENTITY FULL");
+    frozen.wait_until_frozen();
+    Session superuser = superuser_session();
+    // As a successor does.
+    superuser.exec("UPDATE pgrecast.owner SET epoch = epoch + 1");
+
+    frozen.signal(SIGCONT);
+    EXPECT_EQ(frozen.wait(), 3) << frozen.output();
+
+    EXPECT_EQ(superuser.query_value("SELECT count(*) FROM pg_publication"),
+              *rule_off == '\0' ? "1" : "0")
+        << frozen.output();
+    reader.exec("ROLLBACK");
+    session().exec("ALTER TABLE orders REPLICA IDENTITY DEFAULT");
+    EXPECT_EQ(command({"abort", "--dsn", dsn(), "--state-dir", state_dir(),
+                       "orders"}),
+              0);
+  }
+}
+
 // What it has found is a name; by the time it has the lock, another migration
 // may have that.
 class FrozenCommandTest : public FrozenTest {
