@@ -2,6 +2,7 @@
 
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/json.h"
+#include "pgrecast/base/text.h"
 #include "pgrecast/pg/quote.h"
 
 #include "key_problem.h"
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 
 namespace pgrecast::catalog {
@@ -178,6 +180,10 @@ std::vector<std::string> lost(const std::vector<std::string>& labels,
   return gone;
 }
 
+std::string renamed(const std::string& label) {
+  return fmt::format("label of the key: {}, now renamed", label);
+}
+
 constexpr std::string_view kPartitions = "partitions: ";
 
 nlohmann::json partitions_of(const std::string& part) {
@@ -224,10 +230,25 @@ std::string Fingerprint::shape_difference(const Fingerprint& now) const {
     text += (text.empty() ? "" : "; ") + difference;
   }
   for (const std::string& label : lost(key_labels, now.key_labels)) {
-    text += fmt::format("{}label of the key: {}, now renamed",
-                        text.empty() ? "" : "; ", label);
+    text += (text.empty() ? "" : "; ") + renamed(label);
   }
   return text;
+}
+
+std::string Fingerprint::printed_difference(const Fingerprint& now) const {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < shape.size() && i < now.shape.size(); ++i) {
+    const bool same_on_both = shape[i].starts_with("name: ") ||
+                              shape[i].starts_with("replica identity: ");
+    if (!same_on_both || shape[i] == now.shape[i]) continue;
+    lines.push_back(fmt::format("{}, now {}", shape[i], now.shape[i]));
+  }
+  std::ranges::move(differences(printed, now.printed),
+                    std::back_inserter(lines));
+  for (const std::string& label : lost(key_labels, now.key_labels)) {
+    lines.push_back(renamed(label));
+  }
+  return join(lines, "; ");
 }
 
 bool Fingerprint::endangers_writers(const Fingerprint& now) const {
@@ -246,7 +267,8 @@ std::string Fingerprint::to_json() const {
   return recorded_json({{"storage", storage},
                         {"shape", shape},
                         {"key_labels", key_labels},
-                        {"key_label_rows", key_label_rows}});
+                        {"key_label_rows", key_label_rows},
+                        {"printed", printed}});
 }
 
 Fingerprint Fingerprint::from_json(const std::string& json) {
@@ -254,7 +276,9 @@ Fingerprint Fingerprint::from_json(const std::string& json) {
   return {.storage = parsed.at("storage").get<std::string>(),
           .shape = parsed.at("shape").get<std::vector<std::string>>(),
           .key_labels = parsed.at("key_labels").get<std::vector<std::string>>(),
-          .key_label_rows = parsed.at("key_label_rows").get<std::string>()};
+          .key_label_rows = parsed.at("key_label_rows").get<std::string>(),
+          // Older records are without.
+          .printed = parsed.value("printed", Facts())};
 }
 
 Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
@@ -267,7 +291,8 @@ Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
   Fingerprint fingerprint{.storage = std::string(result.text(0, 0)),
                           .shape = {},
                           .key_labels = {},
-                          .key_label_rows = {}};
+                          .key_label_rows = {},
+                          .printed = {}};
   for (int column = 1; column < result.columns(); ++column) {
     fingerprint.shape.emplace_back(result.text(0, column));
   }
@@ -278,6 +303,15 @@ Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
   std::ranges::sort(fingerprint.key_labels);
   fingerprint.key_label_rows =
       connection.exec(key_label_rows_query(oid)).text(0, 0);
+  return fingerprint;
+}
+
+Fingerprint read_whole_fingerprint(pg::Connection& connection, Oid oid,
+                                   const std::string& publication) {
+  Fingerprint fingerprint = read_fingerprint(connection, oid, publication);
+  for (const auto& [fact, value] : read_shape(connection, oid)) {
+    fingerprint.printed.emplace(utf8_or_escaped(fact), utf8_or_escaped(value));
+  }
   return fingerprint;
 }
 

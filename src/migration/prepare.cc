@@ -188,6 +188,45 @@ bool look_at_sources(Context& context) {
   return published;
 }
 
+// Also where it cannot be told: a repair was interrupted.
+bool on_another_server(const Context& context) {
+  pg::Connection replication = open_replication(context);
+  return capture::identify_system(replication).system_identifier !=
+         context.record.system_identifier;
+}
+
+// What pg_upgrade makes of a table is the same and is stored otherwise: what is
+// printed must be as it was, and what is stored is taken over. Throws
+// SourceChanged.
+void accept_other_server(Context& context, plan::MigratedTable& table) {
+  pg::Connection& connection = *context.control;
+  pg::Transaction transaction(connection);
+  connection.exec(
+      fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", table.source.whole()));
+  const catalog::Fingerprint now = catalog::read_whole_fingerprint(
+      connection, table.source.oid, context.record.publication);
+  if (unpublished(table.fingerprint)
+          .shape_difference(unpublished(now))
+          .empty()) {
+    return;
+  }
+  const std::string name = table.target.source.display();
+  if (table.fingerprint.printed.empty()) {
+    throw SourceChanged(fmt::format(
+        "{} is on another server now, and an older pgrecast has not recorded "
+        "how to tell that it is the same table: --restart copies again",
+        name));
+  }
+  if (const auto difference = table.fingerprint.printed_difference(now);
+      !difference.empty()) {
+    throw SourceChanged(
+        fmt::format("{} is on another server now, and was changed by somebody "
+                    "since it was copied: {}",
+                    name, difference));
+  }
+  table.fingerprint = now;
+}
+
 // The publication as it was just made belongs to the fingerprints from now on.
 void know_publication(Context& context) {
   for (plan::MigratedTable& table : context.tables) {
@@ -320,6 +359,11 @@ void load_tables(Context& context) {
 }
 
 void publish_again(Context& context) {
+  if (on_another_server(context)) {
+    for (plan::MigratedTable& table : context.tables) {
+      accept_other_server(context, table);
+    }
+  }
   look_at_sources(context);
   std::vector<catalog::Table> sources;
   for (const plan::MigratedTable& table : context.tables) {
@@ -459,7 +503,7 @@ void find_start(Context& context) {
     owner.prove_ownership(connection);
     connection.exec(fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE",
                                 table.source.whole()));
-    const catalog::Fingerprint now = catalog::read_fingerprint(
+    const catalog::Fingerprint now = catalog::read_whole_fingerprint(
         connection, table.source.oid, context.record.publication);
     // The copy and the stream know the table as it was when the shadow was
     // made.
@@ -496,7 +540,7 @@ Accepted accept_changes(Context& context) {
     const auto now_named = catalog::read_table(connection, table.source.oid);
     connection.exec(
         fmt::format("LOCK TABLE {} IN ACCESS SHARE MODE", now_named.whole()));
-    const catalog::Fingerprint now = catalog::read_fingerprint(
+    const catalog::Fingerprint now = catalog::read_whole_fingerprint(
         connection, table.source.oid, context.record.publication);
     if (table.fingerprint.holds(now)) continue;
     // All of it: what was not published for a while, --repair alone mends.

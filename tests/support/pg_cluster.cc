@@ -102,7 +102,8 @@ void PgCluster::run_to_end(const std::vector<std::string>& command) {
                    .stdout_path = folder_ + "/log",
                    .stderr_path = folder_ + "/log",
                    .as_postgres = true});
-  if (process.wait(Deadline::in(kPatience)) != 0) {
+  // pg_upgrade runs a dozen programs and starts servers.
+  if (process.wait(Deadline::in(4 * kPatience)) != 0) {
     fail(fmt::format("{} failed", command.front()));
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "pgrecast/catalog/shape.h"
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/connection.h"
 
@@ -25,6 +26,9 @@ struct Fingerprint {
   // Another one after any change of them. Where none is renamed now, one may
   // have been for a while: a key that was noted then may name another row.
   std::string key_label_rows;
+  // The shape as this server prints it, for another one that pg_upgrade makes
+  // of it, which stores everything anew. Empty where it was not asked for.
+  Facts printed;
 
   // Whether the table is still what this says.
   bool holds(const Fingerprint& now) const;
@@ -34,6 +38,11 @@ struct Fingerprint {
   // What differs, for people: "columns: [..] is now [..]"; empty when nothing.
   std::string shape_difference(const Fingerprint& now) const;
 
+  // The same where `now` is of a server that pg_upgrade has made. What the
+  // partitions are by themselves is left out (see plan/partitions.h). Both must
+  // have `printed`.
+  std::string printed_difference(const Fingerprint& now) const;
+
   // Whether the application's own UPDATEs and DELETEs may fail now because we
   // publish the table: its replica identity, or what we publish, is another.
   bool endangers_writers(const Fingerprint& now) const;
@@ -42,9 +51,13 @@ struct Fingerprint {
   static Fingerprint from_json(const std::string& json);
 };
 
-// Throws SourceChanged when the table is gone.
+// Without `printed`. Throws SourceChanged when the table is gone.
 Fingerprint read_fingerprint(pg::Connection& connection, Oid oid,
                              const std::string& publication);
+
+// All of it. The caller has a lock on the table: printing takes one.
+Fingerprint read_whole_fingerprint(pg::Connection& connection, Oid oid,
+                                   const std::string& publication);
 
 // A statement without parameters that answers one row, one column: true while
 // the table is what `fingerprint` says. For transactions that check in passing.

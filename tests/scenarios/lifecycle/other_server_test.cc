@@ -35,27 +35,46 @@ class OtherServerTest : public Lost {
     return Program(arguments);
   }
 
+  void expect_refused(const std::string& words) {
+    Program refused = start_there({"--repair"});
+    EXPECT_EQ(refused.wait(), 3) << refused.output();
+    EXPECT_THAT(refused.err(), ::testing::HasSubstr(words));
+  }
+
  private:
   PgCluster upgraded_;
 };
 
-TEST_F(OtherServerTest, AnUpgradedServerIsNoticedAndCopiedAgain) {
+// It has stored defaults and indexes anew: what is printed tells that they are
+// the same, and somebody's change that they are not.
+TEST_F(OtherServerTest, AnUpgradedServerIsNoticedAndRepaired) {
   stop_when_ready();
   upgrade();
+  Session there(upgraded_dsn());
   change(Session(upgraded_dsn()));
 
   expect_lost(start_there(), "this is another server");
-
-  Session there(upgraded_dsn());
   EXPECT_EQ(there.query_value("SELECT (SELECT count(*) FROM pg_publication) ||"
                               " ' ' || (SELECT phase FROM pgrecast.migrations)"
                               " || ' ' || (SELECT count(*) FROM "
                               "pgrecast_orders.orders)"),
             "1 ready 12000");
-  // Not --repair: defaults are stored anew by pg_upgrade, and so they are not
-  // what the shadow was made for.
-  Program restarted = start_there({"--restart"});
-  EXPECT_EQ(restarted.wait(), 0) << restarted.output();
+
+  there.exec("ALTER TABLE orders ALTER placed SET DEFAULT '2027-07-07'");
+  expect_refused("column placed is '");
+  there.exec("ALTER TABLE orders ALTER placed SET DEFAULT '2026-01-01'");
+  there.exec(
+      "ALTER TABLE pgrecast.tables ADD kept text;"
+      "UPDATE pgrecast.tables SET kept = fingerprint, fingerprint ="
+      " (fingerprint::jsonb - 'printed')::text");
+  expect_refused("--restart");
+  there.exec(
+      "UPDATE pgrecast.tables SET fingerprint = kept;"
+      "ALTER TABLE pgrecast.tables DROP kept");
+
+  Program repaired = start_there({"--repair"});
+  EXPECT_EQ(repaired.wait(), 0) << repaired.output();
+  EXPECT_THAT(repaired.err(), ::testing::HasSubstr("rows differed"));
   EXPECT_EQ(there.query_value(
                 "WITH expected AS (SELECT id::bigint, customer, code::text,"
                 " amount, placed, 'new' AS state FROM orders_twin)"
