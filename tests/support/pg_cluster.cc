@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace pgrecast::test {
 namespace {
@@ -55,6 +58,7 @@ std::string single_quoted(const std::string& text) {
 
 PgCluster::PgCluster(const Settings& settings)
     : folder_(make_folder()), data_(folder_ + "/data") {
+  if (settings.contains("port")) port_ = settings.at("port");
   try {
     init(settings);
     start();
@@ -193,7 +197,22 @@ void PgCluster::upgrade_into(PgCluster& successor) {
 
 std::string PgCluster::dsn(const std::string& database,
                            const std::string& user) const {
-  return fmt::format("host={} dbname={} user={}", folder_, database, user);
+  return fmt::format("host={} port={} dbname={} user={}", folder_, port_,
+                     database, user);
+}
+
+std::string PgCluster::free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* any = reinterpret_cast<sockaddr*>(&address);  // NOLINT
+  if (bind(fd, any, size) != 0 || getsockname(fd, any, &size) != 0) {
+    throw std::runtime_error("no port is free");
+  }
+  close(fd);
+  return std::to_string(ntohs(address.sin_port));
 }
 
 Session PgCluster::session(const std::string& database) const {

@@ -10,8 +10,8 @@
 namespace pgrecast::test {
 
 // A PostgreSQL server of our own: initdb into a new folder below /tmp, a unix
-// socket in that folder and no other way in. About 1.2 s to make. As root, it
-// runs as user postgres.
+// socket in that folder and no other way in, unless its settings say so. About
+// 1.2 s to make. As root, it runs as user postgres.
 //
 // The programs come from PGRECAST_TEST_PG_BINDIR, or Debian's version 15.
 // wal_level is logical; fsync is off, which a killed server survives and a
@@ -59,7 +59,11 @@ class PgCluster {
   // which was empty: the same tables, another server. Stops both.
   void upgrade_into(PgCluster& successor);
 
-  // libpq's connection string.
+  // For `port`, where it is to listen on the loopback, too (listen_addresses).
+  static std::string free_port();
+  const std::string& port() const { return port_; }
+
+  // libpq's connection string, by the unix socket.
   std::string dsn(const std::string& database = "postgres",
                   const std::string& user = "postgres") const;
   // A session of the superuser.
@@ -80,6 +84,7 @@ class PgCluster {
 
   std::string folder_;
   std::string data_;
+  std::string port_ = "5432";
   std::optional<Process> server_;
   int version_ = 0;
 };

@@ -12,14 +12,12 @@
 #include <rapidcheck/gtest.h>
 
 #include <array>
-#include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <optional>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 
 namespace pgrecast::pg {
@@ -238,99 +236,51 @@ TEST_F(ConnectionTest, SettingsAreThoseOfAReplicationSessionToo) {
   EXPECT_EQ(stream.exec("SHOW statement_timeout").text(0, 0), "0");
 }
 
-// What libpq was told, which sets it on the socket of a TCP connection.
-std::string option_of(const Connection& connection, const std::string& name) {
-  struct Free {
-    void operator()(PQconninfoOption* options) const noexcept {
-      PQconninfoFree(options);
-    }
+// Those of a TCP socket by which its dead peer is found, in the kernel's units.
+std::array<int, 5> tcp_options_of(int fd) {
+  const std::array<std::pair<int, int>, 5> names = {
+      {{SOL_SOCKET, SO_KEEPALIVE},
+       {IPPROTO_TCP, TCP_KEEPIDLE},
+       {IPPROTO_TCP, TCP_KEEPINTVL},
+       {IPPROTO_TCP, TCP_KEEPCNT},
+       {IPPROTO_TCP, TCP_USER_TIMEOUT}}};
+  std::array<int, 5> values{};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    socklen_t size = sizeof(int);
+    getsockopt(fd, names.at(i).first, names.at(i).second, &values.at(i), &size);
+  }
+  return values;
+}
+
+// On both ends, and whichever session it is. What the connection string says
+// counts more than what we think.
+TEST_F(ConnectionTest, APeerThatDiesSilentlyIsFoundByEverySession) {
+  const test::PgCluster server(
+      test::PgCluster::Settings{{"listen_addresses", "127.0.0.1"},
+                                {"port", test::PgCluster::free_port()}});
+  const auto open_tcp = [&](Connection::Kind kind, const std::string& more) {
+    return Connection::open({.conninfo = fmt::format("{} hostaddr=127.0.0.1 {}",
+                                                     server.dsn(), more),
+                             .application = "m"},
+                            "test", {}, kind);
   };
-  const std::unique_ptr<PQconninfoOption, Free> all(
-      PQconninfo(connection.native()));
-  for (const PQconninfoOption* one = all.get(); one->keyword != nullptr;
-       ++one) {
-    if (one->keyword == name) return one->val == nullptr ? "" : one->val;
-  }
-  return "no such option";
-}
-
-// A listener on the loopback that takes connections and never says a word, as a
-// host does that died behind a firewall.
-class SilentServer {
- public:
-  SilentServer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* any = reinterpret_cast<sockaddr*>(&address);  // NOLINT
-    if (bind(fd_, any, size) != 0 || listen(fd_, 1) != 0 ||
-        getsockname(fd_, any, &size) != 0) {
-      throw std::runtime_error("cannot listen");
+  for (const auto kind :
+       {Connection::Kind::kSql, Connection::Kind::kReplication}) {
+    Connection ours = open_tcp(kind, "");
+    EXPECT_EQ(tcp_options_of(PQsocket(ours.native())),
+              (std::array<int, 5>{1, 10, 5, 3, 30000}));
+    EXPECT_EQ(ours.exec("SHOW tcp_keepalives_idle").text(0, 0), "10");
+    EXPECT_EQ(ours.exec("SHOW tcp_keepalives_interval").text(0, 0), "5");
+    EXPECT_EQ(ours.exec("SHOW tcp_keepalives_count").text(0, 0), "3");
+    if (kind == Connection::Kind::kReplication) {
+      EXPECT_EQ(ours.exec("SHOW tcp_user_timeout").text(0, 0), "30000");
     }
-    port_ = ntohs(address.sin_port);
+
+    const Connection theirs = open_tcp(
+        kind, "tcp_user_timeout=7000 keepalives_idle=2 keepalives_count=9");
+    EXPECT_EQ(tcp_options_of(PQsocket(theirs.native())),
+              (std::array<int, 5>{1, 2, 5, 9, 7000}));
   }
-  SilentServer(const SilentServer&) = delete;
-  SilentServer& operator=(const SilentServer&) = delete;
-  ~SilentServer() { close(fd_); }
-
-  int port() const { return port_; }
-
- private:
-  int fd_;
-  int port_ = 0;
-};
-
-// The TCP options of our socket that is connected to `port`, once there is one.
-std::optional<std::array<int, 5>> tcp_options_of_socket_to(int port) {
-  for (int fd = 3; fd < 1024; ++fd) {
-    sockaddr_in peer{};
-    socklen_t size = sizeof peer;
-    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer),  // NOLINT
-                    &size) != 0 ||
-        peer.sin_family != AF_INET || ntohs(peer.sin_port) != port) {
-      continue;
-    }
-    const std::array<std::pair<int, int>, 5> names = {
-        {{SOL_SOCKET, SO_KEEPALIVE},
-         {IPPROTO_TCP, TCP_KEEPIDLE},
-         {IPPROTO_TCP, TCP_KEEPINTVL},
-         {IPPROTO_TCP, TCP_KEEPCNT},
-         {IPPROTO_TCP, TCP_USER_TIMEOUT}}};
-    std::array<int, 5> values{};
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      size = sizeof(int);
-      getsockopt(fd, names.at(i).first, names.at(i).second, &values.at(i),
-                 &size);
-    }
-    return values;
-  }
-  return std::nullopt;
-}
-
-TEST_F(ConnectionTest, APeerThatDiesSilentlyIsFoundByOurSocket) {
-  const Connection ours = open();
-  EXPECT_EQ(option_of(ours, "keepalives_idle"), "10");
-  EXPECT_EQ(option_of(ours, "keepalives_interval"), "5");
-  EXPECT_EQ(option_of(ours, "keepalives_count"), "3");
-  EXPECT_EQ(option_of(ours, "tcp_user_timeout"), "30000");
-  const Connection theirs = Connection::open(
-      {.conninfo = dsn() + " tcp_user_timeout=77", .application = "m"}, "test",
-      {});
-  EXPECT_EQ(option_of(theirs, "tcp_user_timeout"), "77");
-
-  const SilentServer silent;
-  std::jthread connecting([&](const std::stop_token& stop) {
-    EXPECT_THROW(Connection::open({.conninfo = fmt::format(
-                                       "host=127.0.0.1 port={} sslmode=disable",
-                                       silent.port()),
-                                   .application = "m"},
-                                  "test", stop),
-                 Stopped);
-  });
-  const std::array<int, 5> wanted = {1, 10, 5, 3, 30000};
-  EXPECT_TRUE(test::eventually(
-      [&] { return tcp_options_of_socket_to(silent.port()) == wanted; }));
 }
 
 TEST_F(ConnectionTest, PasswordIsInNoMessage) {
