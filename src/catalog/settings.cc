@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <vector>
 
 namespace pgrecast::catalog {
 namespace {
@@ -92,9 +93,11 @@ std::optional<KnownSetting> known_setting(std::string_view name) {
 }
 
 Settings read_script_settings(pg::Connection& connection) {
+  std::vector<const char*> names(kDeciding.begin(), kDeciding.end());
+  names.insert(names.end(), kShaping.begin(), kShaping.end());
   std::string resets;
   std::string list;
-  for (const char* name : kDeciding) {
+  for (const char* name : names) {
     resets += fmt::format("RESET {};", name);
     list += fmt::format("{}pg_catalog.current_setting('{}')",
                         list.empty() ? "" : ", ", name);
@@ -104,9 +107,7 @@ Settings read_script_settings(pg::Connection& connection) {
   const pg::Result result = connection.exec("SELECT " + list);
   Settings settings;
   int column = 0;
-  for (const char* name : kDeciding) {
-    settings[name] = result.text(0, column++);
-  }
+  for (const char* name : names) settings[name] = result.text(0, column++);
   transaction.rollback();  // and with it, the resets
   return settings;
 }

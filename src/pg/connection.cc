@@ -191,6 +191,10 @@ void set_up_session(Connection& connection, Connection::Kind kind) {
       "SET datestyle = 'ISO, YMD';"
       "SET intervalstyle = postgres;"
       "SET timezone = 'UTC';"
+      // What we make lies where we say, and names that the server prints are
+      // what it prints for anybody.
+      "SET default_tablespace = '';"
+      "SET quote_all_identifiers = off;"
       "SET tcp_keepalives_idle = 10;"
       "SET tcp_keepalives_interval = 5;"
       "SET tcp_keepalives_count = 3;";

@@ -9,8 +9,9 @@
 
 namespace pgrecast::catalog {
 
-// Settings that decide what an expression of the script yields, by name: those
-// that the script would have had by hand (server, database, role).
+// Settings that decide what an expression of the script yields, or what its DDL
+// makes, by name: those that the script would have had by hand (server,
+// database, role).
 using Settings = std::map<std::string, std::string>;
 
 // What the session would have, had nobody set anything in it. Outside of a

@@ -191,7 +191,8 @@ TEST_F(ConnectionTest, OwnSettingsWinOverThoseOfDatabaseAndRole) {
         "synchronous_commit = remote_apply", "search_path = public",
         "row_security = on", "bytea_output = escape", "datestyle = 'SQL, DMY'",
         "timezone = 'Asia/Tokyo'", "extra_float_digits = 0",
-        "intervalstyle = iso_8601", "jit = on"}) {
+        "intervalstyle = iso_8601", "jit = on",
+        "default_tablespace = elsewhere", "quote_all_identifiers = on"}) {
     const bool of_role = std::string(setting).size() % 2 == 0;
     superuser_session().exec(fmt::format(
         "ALTER {} {} SET {}", of_role ? "ROLE" : "DATABASE",
@@ -216,6 +217,8 @@ TEST_F(ConnectionTest, OwnSettingsWinOverThoseOfDatabaseAndRole) {
   EXPECT_EQ(show("datestyle"), "ISO, YMD");
   EXPECT_EQ(show("timezone"), "UTC");
   EXPECT_EQ(show("jit"), "off");
+  EXPECT_EQ(show("default_tablespace"), "");
+  EXPECT_EQ(show("quote_all_identifiers"), "off");
   EXPECT_EQ(show("application_name"), "pgrecast m test");
 }
 

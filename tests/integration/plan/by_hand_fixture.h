@@ -237,11 +237,12 @@ END $do$; DROP TABLE kept)sql";
          "conrelid = @ ORDER BY conname");
     both("SELECT " + without_schema("pg_get_indexdef(indexrelid)") +
          ", indisprimary, indisunique, indimmediate, indisreplident, "
-         "indisclustered, indisvalid, obj_description(indexrelid, 'pg_class') "
+         "indisclustered, indisvalid, obj_description(indexrelid, 'pg_class'), "
+         "(SELECT reltablespace FROM pg_class WHERE oid = indexrelid) "
          "FROM pg_index WHERE indrelid = @ ORDER BY 1");
     both(
-        "SELECT reloptions, relreplident, relpersistence, obj_description(oid, "
-        "'pg_class') FROM pg_class WHERE oid = @");
+        "SELECT reloptions, relreplident, relpersistence, reltablespace, "
+        "obj_description(oid, 'pg_class') FROM pg_class WHERE oid = @");
     both("SELECT stxname, stxstattarget, " +
          without_schema("pg_get_statisticsobjdef(oid)") +
          ", obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext "

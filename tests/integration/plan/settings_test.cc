@@ -78,7 +78,34 @@ TEST_F(SettingsTest, ResetAllGoesBackToWhatHeldAtTheStart) {
       "SET TimeZone = 'Asia/Tokyo'; SET work_mem = '9MB'; RESET ALL; ALTER "
       "TABLE t ALTER ts TYPE timestamptz");
 
-  EXPECT_EQ(plan.settings, plan.settings_at_start);
+  for (const auto& [name, value] : plan.settings) {
+    EXPECT_EQ(value, plan.settings_at_start.at(name)) << name;
+  }
+}
+
+// A table moved, with all its indexes, to where the role makes new tables.
+TEST_F(SettingsTest, TheTableStaysInItsTablespaceAndNewIndexesGoToTheRoles) {
+  admin_.exec("SET allow_in_place_tablespaces = on");
+  admin_.exec("CREATE TABLESPACE spare LOCATION ''");
+  admin_.exec(
+      "GRANT CREATE ON TABLESPACE spare TO PUBLIC; DO $$ BEGIN EXECUTE "
+      "format('ALTER DATABASE %I SET default_tablespace = spare', "
+      "current_database()); END $$");
+  connection_ = std::make_unique<pg::Connection>(pg::Connection::open(
+      {.conninfo = dsn(), .application = "pgrecast"}, "fold", {}));
+
+  same(
+      "CREATE TABLE t (id int PRIMARY KEY USING INDEX TABLESPACE pg_default, i "
+      "int) TABLESPACE pg_default; INSERT INTO t VALUES (1, 2)",
+      "ALTER TABLE t ALTER id TYPE bigint; CREATE INDEX ti ON t (i)");
+
+  EXPECT_EQ(session().query_value(
+                "SELECT string_agg(relname, ' ') FROM pg_class c JOIN "
+                "pg_namespace n ON n.oid = relnamespace WHERE reltablespace <> "
+                "0 AND nspname = 'pgrecast_The \"m\"'"),
+            "ti");
+  clear();
+  admin_.exec("DROP TABLESPACE spare");
 }
 
 TEST_F(SettingsTest, RefusesWhatCannotBeFoldedTruly) {
