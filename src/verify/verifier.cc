@@ -22,6 +22,10 @@ constexpr milliseconds kRangeTarget{500};
 constexpr std::int64_t kRowsAtFirst = 500;
 constexpr std::int64_t kRowsMax = 500000;
 constexpr std::size_t kDifferencesKept = 1000;
+// Of both sides together: the server joins rows of 1664 columns at most. Wider
+// ones are joined as one value each; only these, as that holds what would
+// otherwise be left in TOAST.
+constexpr std::size_t kJoinedColumnsMax = 1600;
 // Values are written as in the stream, until the transaction ends.
 constexpr const char* kStreamsOutput =
     "SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = postgres;"
@@ -54,6 +58,45 @@ std::string compared(const std::vector<catalog::KeyColumn>& columns,
                             condition);
   }
   return condition;
+}
+
+bool joined_whole(const plan::TableTarget& target) {
+  return 2 * target.select.parts().compare_columns.size() > kJoinedColumnsMax;
+}
+
+// A name that no column of the key has.
+std::string whole_column(const plan::TableTarget& target) {
+  std::string name = "whole";
+  while (std::ranges::find(target.shadow_key, name) !=
+         target.shadow_key.end()) {
+    name += '_';
+  }
+  return name;
+}
+
+std::string row_of(const plan::TableTarget& target, const std::string& side) {
+  if (joined_whole(target)) return side + "." + whole_column(target);
+  std::vector<std::string> columns;
+  for (const std::string& column : target.select.parts().compare_columns) {
+    columns.push_back(side + "." + quote_identifier(column));
+  }
+  return fmt::format("ROW({})", join(columns, ", "));
+}
+
+// `query` answers rows to compare.
+std::string to_join(const plan::TableTarget& target, std::string query) {
+  if (!joined_whole(target)) return query;
+  std::vector<std::string> columns;
+  for (const std::string& column : target.select.parts().compare_columns) {
+    columns.push_back(quote_identifier(column));
+  }
+  std::string kept =
+      target.select.ctid_column() + ", " + target.select.heap_column();
+  for (const std::string& key : target.shadow_key) {
+    kept += ", " + quote_identifier(key);
+  }
+  return fmt::format("SELECT {}, ROW({}) AS {} FROM ({}) AS columns", kept,
+                     join(columns, ", "), whole_column(target), query);
 }
 
 }  // namespace
@@ -201,9 +244,10 @@ std::string Pass::joined_query(const Range& range, const std::string& list,
   }
   return fmt::format(
       "SELECT {} FROM ({}) AS was {} JOIN ({}) AS is_now ON {}", list,
-      target.select.rows_to_compare(source_condition(range)), how,
-      target.select.shadow_to_compare(target.shadow.quoted(),
-                                      shadow_condition(range)),
+      to_join(target, target.select.rows_to_compare(source_condition(range))),
+      how,
+      to_join(target, target.select.shadow_to_compare(target.shadow.quoted(),
+                                                      shadow_condition(range))),
       join(on, " AND "));
 }
 
@@ -211,12 +255,6 @@ std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
                                          const Range& range,
                                          std::uint64_t& rows) {
   const plan::TableTarget& target = parts_.table->target;
-  std::vector<std::string> was;
-  std::vector<std::string> is_now;
-  for (const std::string& column : target.select.parts().compare_columns) {
-    was.push_back("was." + quote_identifier(column));
-    is_now.push_back("is_now." + quote_identifier(column));
-  }
   // The function, not *=: between two ROW(..) that operator would be taken
   // column by column.
   const std::string& ctid = target.select.ctid_column();
@@ -225,8 +263,8 @@ std::vector<Pass::Suspect> Pass::compare(pg::Connection& connection,
   const bool may_be_twice = target.partitioned() && target.key_index_is_ours;
   const std::string differ = fmt::format(
       "was.{0} IS NOT NULL AND is_now.{0} IS NOT NULL AND NOT "
-      "pg_catalog.record_image_eq(ROW({1}), ROW({2}))",
-      ctid, join(was, ", "), join(is_now, ", "));
+      "pg_catalog.record_image_eq({1}, {2})",
+      ctid, row_of(target, "was"), row_of(target, "is_now"));
   const pg::Result result = connection.exec(joined_query(
       range,
       fmt::format(
