@@ -1,6 +1,8 @@
 #include "pgrecast/cli/exit_code.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/cli/lines.h"
+#include "pgrecast/cli/terminal.h"
 #include "pgrecast/copy/copier.h"
 #include "pgrecast/exchange/exchange.h"
 #include "pgrecast/migration/cleanup.h"
@@ -10,23 +12,43 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <string>
 #include <string_view>
+#include <unistd.h>
 
 namespace pgrecast::cli {
 namespace {
 
+// A line elsewhere, for whoever searches a log; on a terminal as wide as that
+// is. What is indented, or not the first line, shows a place in a script.
+void tell(std::string_view first, std::string_view text) {
+  const std::size_t end = std::min(text.find('\n'), text.size());
+  if (isatty(STDERR_FILENO) == 0) {
+    fmt::print(stderr, "{}{}\n", first, printable(text));
+    return;
+  }
+  fmt::print(stderr, "{}",
+             wrapped(first, printable(text.substr(0, end)),
+                     page_columns(STDERR_FILENO)));
+  if (end < text.size()) {
+    fmt::print(stderr, "{}\n", printable(text.substr(end + 1)));
+  }
+}
+
 ExitCode say(ExitCode code, std::string_view kind, std::string_view message,
              std::string_view next) {
-  fmt::print(stderr, "pgrecast: {}: {}\n", kind, message);
-  if (!next.empty()) fmt::print(stderr, "  {}\n", next);
+  tell("", fmt::format("pgrecast: {}: {}", kind, message));
+  if (!next.empty()) tell("  ", next);
   return code;
 }
 
 ExitCode report_refused(const Refused& refused) {
   fmt::print(stderr, "pgrecast: refused, nothing was changed\n");
   for (const Refusal& refusal : refused.refusals()) {
-    fmt::print(stderr, "- {}\n  remedy: {}\n", refusal.what, refusal.remedy);
+    tell("- ", refusal.what);
+    tell("  remedy: ", refusal.remedy);
   }
   return ExitCode::kRefused;
 }
@@ -43,6 +65,8 @@ ExitCode report_current_error() {
     return say(ExitCode::kResumable, "stopped", "on request", kResume);
   } catch (const Refused& error) {
     return report_refused(error);
+  } catch (const migration::NotConfirmed& error) {
+    return say(ExitCode::kRefused, "not confirmed", error.what(), "");
   } catch (const script::ScriptError& error) {
     fmt::print(stderr, "{}\n", error.what());
     return error.kind() == script::ScriptProblem::Kind::kSyntax

@@ -50,15 +50,18 @@ std::string digits(const Scaled& scaled) {
 
 }  // namespace
 
-std::string wrapped(std::string_view first, std::string_view text) {
+std::string wrapped(std::string_view first, std::string_view text,
+                    std::size_t columns) {
   std::string result(first);
-  std::size_t column = first.size();
+  const std::size_t indent = display_width(first);
+  std::size_t column = indent;
   bool fresh = true;
   for (const std::string_view word : words_of(text)) {
-    if (!fresh && column + 1 + word.size() > kColumns) {
+    const std::size_t width = display_width(word);
+    if (!fresh && column + 1 + width > columns) {
       result += '\n';
-      result.append(first.size(), ' ');
-      column = first.size();
+      result.append(indent, ' ');
+      column = indent;
       fresh = true;
     }
     if (!std::exchange(fresh, false)) {
@@ -66,12 +69,13 @@ std::string wrapped(std::string_view first, std::string_view text) {
       ++column;
     }
     result += word;
-    column += word.size();
+    column += width;
   }
   return result + "\n";
 }
 
-std::string wrapped_sql(std::string_view indent, std::string_view text) {
+std::string wrapped_sql(std::string_view indent, std::string_view text,
+                        std::size_t columns) {
   const bool breakable = text.find('$') == std::string_view::npos &&
                          text.find("--") == std::string_view::npos &&
                          text.find("/*") == std::string_view::npos;
@@ -90,7 +94,7 @@ std::string wrapped_sql(std::string_view indent, std::string_view text) {
       space = 0;
     } else if (c == ' ' && quote == 0) {
       if (result.size() - line > indent.size() + 2) space = result.size() - 1;
-    } else if (breakable && space > 0 && result.size() - line > kColumns) {
+    } else if (breakable && space > 0 && result.size() - line > columns) {
       const std::string rest = result.substr(space + 1);
       result.resize(space);
       result += '\n';
@@ -111,7 +115,7 @@ std::string printable(std::string_view text) {
     const auto c = static_cast<unsigned char>(text[i]);
     const auto next =
         static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
-    if ((c < ' ' && c != '\n') || c == kDelete) {
+    if ((c < ' ' && c != '\n' && c != '\t') || c == kDelete) {
       result += '?';
     } else if (c == 0xc2 && next >= kFirstOfC1 && next <= kLastOfC1) {
       result += '?';

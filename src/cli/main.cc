@@ -1,10 +1,10 @@
-#include "pgrecast/base/deadline.h"
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/log.h"
 #include "pgrecast/cli/exit_code.h"
 #include "pgrecast/cli/run_command.h"
 #include "pgrecast/cli/size.h"
-#include "pgrecast/cli/status_text.h"
+#include "pgrecast/cli/status_command.h"
+#include "pgrecast/cli/terminal.h"
 #include "pgrecast/migration/commands.h"
 #include "pgrecast/pg/quote.h"
 
@@ -115,35 +115,6 @@ ProgressMode progress_mode(const std::string& text) {
   return ProgressMode::kAuto;
 }
 
-void show_status(const Arguments& arguments, bool all,
-                 const std::stop_token& stop) {
-  const auto name = arguments.name.empty()
-                        ? std::nullopt
-                        : std::optional<std::string>(arguments.name);
-  for (;;) {
-    const auto status =
-        migration::read_status(arguments.run.options.conninfo, name, stop);
-    // On a terminal one page after the other in its place; elsewhere, and for
-    // programs, one after the other.
-    const bool in_place = !arguments.json && isatty(STDOUT_FILENO) != 0;
-    if (arguments.watch && in_place) fmt::print("\x1b[H\x1b[2J");
-    if (arguments.json) {
-      fmt::print("{}", status_json(status));
-    } else if (all || status.empty()) {
-      fmt::print("{}", list_text(status));
-    } else {
-      for (const auto& one : status) fmt::print("{}", status_text(one));
-    }
-    std::fflush(stdout);
-    if (!arguments.watch) return;
-    // One second, or the stop.
-    pg::Connection::open(
-        {.conninfo = arguments.run.options.conninfo, .application = "pgrecast"},
-        "status", stop)
-        .wait_readable(Deadline::in(milliseconds(1000)));
-  }
-}
-
 // Every signal that ends us politely becomes a stop request, on a thread of its
 // own: no handler runs in the middle of anything.
 class SignalThread {
@@ -159,6 +130,10 @@ class SignalThread {
       int signal = 0;
       sigwait(&signals_, &signal);
       if (signal != SIGUSR2) {
+        // Behind the terminal's own ^C.
+        if (signal == SIGINT && can_redraw(STDERR_FILENO)) {
+          std::fputc('\n', stderr);
+        }
         log::info("cli", "stopping on a signal", "signal={}", signal);
       }
       stop_.request_stop();
@@ -308,7 +283,14 @@ void dispatch(const CLI::App& app, Arguments& arguments,
   } else if (command == "plan") {
     plan(run_options(arguments), arguments.json, stop);
   } else if (command == "status" || command == "list") {
-    show_status(arguments, command == "list", stop);
+    show_status({.conninfo = conninfo,
+                 .name = arguments.name.empty()
+                             ? std::nullopt
+                             : std::optional<std::string>(arguments.name),
+                 .list = command == "list",
+                 .json = arguments.json,
+                 .watch = arguments.watch},
+                stop);
   } else if (command == "cutover") {
     migration::tell_migration(conninfo, arguments.name, "cutover", stop);
     fmt::print("told the process that runs {}\n", arguments.name);

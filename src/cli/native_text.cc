@@ -24,21 +24,22 @@ std::string lines_that_need_it(const std::vector<NativeStep>& steps) {
              : "lines " + join(numbers, ", ") + " need a migration";
 }
 
-std::string step_text(const NativeStep& step) {
+std::string step_text(const NativeStep& step, std::size_t columns) {
   std::string lock = step.lock;
   if (!step.object.empty()) lock += " on " + step.object;
-  std::string text =
-      wrapped(fmt::format("  line {:<4} ", step.line),
-              fmt::format("{}: {}", lock, plan::in_words(step.effect)));
+  std::string text = wrapped(
+      fmt::format("  line {:<4} ", step.line),
+      fmt::format("{}: {}", lock, plan::in_words(step.effect)), columns);
   if (!step.instead.empty()) {
-    text += wrapped("            better: ", step.instead);
+    text += wrapped("            better: ", step.instead, columns);
   }
   return text;
 }
 
 }  // namespace
 
-std::string native_text(const std::vector<NativeStep>& steps) {
+std::string native_text(const std::vector<NativeStep>& steps,
+                        std::size_t columns) {
   if (steps.empty() || std::ranges::all_of(steps, plan::needs_migration)) {
     return "";
   }
@@ -50,16 +51,18 @@ std::string native_text(const std::vector<NativeStep>& steps) {
                                "by itself; what does not build on that can be "
                                "run by hand, with a lock_timeout, statement by "
                                "statement:",
-                               lines_that_need_it(steps)));
+                               lines_that_need_it(steps)),
+                   columns);
   } else {
     text = "\nNo migration is needed\n" +
            wrapped("  ",
                    "The server does this script by itself, without a rewrite: "
                    "run it by hand, with a lock_timeout, statement by "
-                   "statement:");
+                   "statement:",
+                   columns);
   }
   for (const NativeStep& step : steps) {
-    if (!plan::needs_migration(step)) text += step_text(step);
+    if (!plan::needs_migration(step)) text += step_text(step, columns);
   }
   return text;
 }

@@ -9,9 +9,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <string_view>
-#include <unistd.h>
 
 namespace pgrecast::cli {
 namespace {
@@ -58,14 +56,16 @@ std::string difference(std::string_view before, std::string_view after) {
   return fmt::format("{} -> {}", before, after);
 }
 
-// Lines of at most kColumns, each in one ink, free of control characters.
+// Lines of at most so many columns, each in one ink, free of control
+// characters.
 class Page {
  public:
-  explicit Page(bool colour) : colour_(colour) {}
+  explicit Page(const PlanStyle& style)
+      : colour_(style.colour), columns_(style.columns) {}
 
   void line(std::string_view first, std::string_view text,
             Ink ink = Ink::kPlain) {
-    put(wrapped(printable(first), printable(text)), ink);
+    put(wrapped(printable(first), printable(text), columns_), ink);
   }
 
   void heading(std::string_view text) {
@@ -75,7 +75,7 @@ class Page {
 
   // As it stands, broken where it is too long for a line.
   void sql(std::string_view text) {
-    put(wrapped_sql("  ", printable(text)), Ink::kPlain);
+    put(wrapped_sql("  ", printable(text), columns_), Ink::kPlain);
   }
 
   // Lines that are made elsewhere, from values of ours.
@@ -94,6 +94,7 @@ class Page {
   }
 
   bool colour_;
+  std::size_t columns_;
   std::string text_;
 };
 
@@ -353,23 +354,18 @@ void detail_lines(Page& page, const PlanReport& report) {
   }
 }
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 std::string plan_text(const PlanReport& report, const PlanStyle& style) {
-  Page page(style.colour);
+  Page page(style);
   page.line("", "Plan of migration " + report.plan.names.migration, Ink::kBold);
   for (std::size_t i = 0; i < report.tables.size(); ++i) {
     table_lines(page, report, i);
   }
-  page.text_as_it_is(native_text(report.plan.native));
+  page.text_as_it_is(native_text(report.plan.native, style.columns));
   warning_lines(page, report.plan);
   lock_lines(page, report);
-  page.text_as_it_is(outlook_text(report));
+  page.text_as_it_is(outlook_text(report, style.columns));
   std::vector<std::string> kept;
   for (const plan::TableTarget& target : report.plan.targets) {
     kept.push_back(target.retired.display());
@@ -383,12 +379,6 @@ std::string plan_text(const PlanReport& report, const PlanStyle& style) {
                         join(kept, ", "), report.plan.names.migration));
   if (style.detailed) detail_lines(page, report);
   return std::move(page).text();
-}
-
-bool wants_colour(int file) {
-  const std::string terminal = environment("TERM");
-  return isatty(file) != 0 && environment("NO_COLOR").empty() &&
-         !terminal.empty() && terminal != "dumb";
 }
 
 }  // namespace pgrecast::cli

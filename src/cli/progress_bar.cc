@@ -3,13 +3,13 @@
 #include "pgrecast/base/log.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/cli/lines.h"
+#include "pgrecast/cli/terminal.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
-#include <sys/ioctl.h>
 #include <thread>
 #include <unistd.h>
 
@@ -24,14 +24,6 @@ constexpr auto kPlainEvery = std::chrono::seconds(10);
 // The pace is that of the last so many seconds, and unknown before so many.
 constexpr auto kWindow = std::chrono::seconds(20);
 constexpr auto kWindowMin = std::chrono::seconds(2);
-
-std::size_t terminal_columns() {
-  winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    return size.ws_col;
-  }
-  return kColumns;
-}
 
 double seconds_of(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
@@ -73,7 +65,9 @@ std::string bar_of(double done, std::size_t width) {
 }
 
 // Each figure has its own columns, so that nothing moves while they change.
-std::string figures(const ProgressData& data, const Pace& pace) {
+// Where there is no room for all, the keys go first, and then the lag.
+std::string figures(const ProgressData& data, const Pace& pace,
+                    std::size_t columns) {
   std::string text;
   if (pace.done) text += fmt::format(" {:3.0f}%", *pace.done * 100);
   text +=
@@ -81,12 +75,17 @@ std::string figures(const ProgressData& data, const Pace& pace) {
   text += pace.rows_per_s
               ? fmt::format(" {:>5}/s", short_count(*pace.rows_per_s))
               : std::string(8, ' ');
-  text += fmt::format(" dirty {:>5} lag {:>6}",
-                      short_count(static_cast<double>(data.dirty_keys)),
-                      short_size(static_cast<double>(data.lag_bytes)));
-  text += pace.left_s ? fmt::format(" ETA {:>6}", short_duration(*pace.left_s))
-                      : fmt::format(" {:>10}", short_duration(pace.phase_s));
-  return text;
+  const std::string dirty = fmt::format(
+      " dirty {:>5}", short_count(static_cast<double>(data.dirty_keys)));
+  const std::string lag = fmt::format(
+      " lag {:>6}", short_size(static_cast<double>(data.lag_bytes)));
+  const std::string time =
+      pace.left_s ? fmt::format(" ETA {:>6}", short_duration(*pace.left_s))
+                  : fmt::format(" {:>10}", short_duration(pace.phase_s));
+  const std::size_t taken = text.size() + lag.size() + time.size();
+  if (taken + dirty.size() <= columns) text += dirty;
+  if (taken <= columns) text += lag;
+  return text + time;
 }
 
 }  // namespace
@@ -129,7 +128,8 @@ std::string progress_line(const ProgressData& data, const Pace& pace,
                         data.waiting_for);
     return std::string(utf8_prefix(line, columns));
   }
-  const std::string text = figures(data, pace);
+  const std::string text =
+      figures(data, pace, columns - std::min(columns, line.size()));
   if (pace.done) {
     constexpr std::size_t kBarMin = 5;
     constexpr std::size_t kBarMax = 40;
@@ -208,7 +208,8 @@ class ProgressBar::Impl {
         const Pace pace = meter.measure(data, Clock::now());
         if (bar_) {
           // A terminal wraps behind its last column.
-          log::set_last_line(progress_line(data, pace, terminal_columns() - 1));
+          log::set_last_line(
+              progress_line(data, pace, columns_of(STDERR_FILENO) - 1));
         } else if (Clock::now() >= plain_at) {
           log::info("progress", "under way", "{}", progress_values(data, pace));
           plain_at = Clock::now() + kPlainEvery;
@@ -229,7 +230,7 @@ class ProgressBar::Impl {
 ProgressBar::ProgressBar(migration::Progress& progress, ProgressMode mode) {
   if (mode == ProgressMode::kNone) return;
   const bool bar = mode == ProgressMode::kBar ||
-                   (mode == ProgressMode::kAuto && isatty(STDERR_FILENO) != 0);
+                   (mode == ProgressMode::kAuto && can_redraw(STDERR_FILENO));
   impl_ = std::make_unique<Impl>(progress, bar);
 }
 

@@ -2,30 +2,18 @@
 
 #include "pgrecast/cli/plan_json.h"
 #include "pgrecast/cli/plan_text.h"
+#include "pgrecast/cli/terminal.h"
 #include "pgrecast/migration/planning.h"
 #include "pgrecast/migration/runner.h"
 
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <iostream>
 #include <optional>
 #include <unistd.h>
 #include <utility>
 
 namespace pgrecast::cli {
-namespace {
-
-bool ask() {
-  fmt::print("Go on? [y/N] ");
-  std::fflush(stdout);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
-}
-
-}  // namespace
-
 void run(RunCommand command, const std::stop_token& stop) {
   migration::Progress progress;
   std::optional<ProgressBar> bar;
@@ -34,9 +22,10 @@ void run(RunCommand command, const std::stop_token& stop) {
     bar.reset();  // of a migration that is begun anew
     fmt::print("{}\n",
                plan_text(report, {.detailed = false,
-                                  .colour = wants_colour(STDOUT_FILENO)}));
+                                  .colour = wants_colour(STDOUT_FILENO),
+                                  .columns = page_columns(STDOUT_FILENO)}));
     std::fflush(stdout);
-    if (person && !command.yes && !ask()) return false;
+    if (person && !command.yes && !confirmed("Go on?", stop)) return false;
     bar.emplace(progress, command.progress);
     return true;
   };
@@ -51,7 +40,8 @@ void plan(const migration::RunOptions& options, bool json,
           const std::stop_token& stop) {
   if (!json) {
     fmt::print("{}", plan_text(migration::plan_migration(options, stop),
-                               {.colour = wants_colour(STDOUT_FILENO)}));
+                               {.colour = wants_colour(STDOUT_FILENO),
+                                .columns = page_columns(STDOUT_FILENO)}));
     return;
   }
   try {

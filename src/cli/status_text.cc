@@ -45,7 +45,7 @@ std::string next_step(const MigrationStatus& status) {
 }
 
 // The heartbeat's part of status_text().
-std::string progress_text(const nlohmann::json& progress) {
+std::string progress_text(const nlohmann::json& progress, std::size_t columns) {
   std::string text;
   for (const auto& table : progress.at("tables")) {
     text +=
@@ -55,41 +55,46 @@ std::string progress_text(const nlohmann::json& progress) {
                             table.at("rows_copied").get<std::int64_t>(),
                             table.at("blocks_copied").get<std::int64_t>(),
                             table.at("blocks").get<std::int64_t>(),
-                            table.at("rows_verified").get<std::uint64_t>()));
+                            table.at("rows_verified").get<std::uint64_t>()),
+                columns);
   }
   text += wrapped("  dirty     ",
                   fmt::format("{} keys, {} of change buffer",
                               progress.at("dirty_keys").get<std::uint64_t>(),
-                              size_at(progress, "buffer_bytes")));
+                              size_at(progress, "buffer_bytes")),
+                  columns);
   text += wrapped("  lag       ",
                   fmt::format("{}, the server keeps {} of WAL for it",
                               size_at(progress, "lag_bytes"),
-                              size_at(progress, "retained_bytes")));
+                              size_at(progress, "retained_bytes")),
+                  columns);
   if (const auto waiting = progress.at("waiting_for").get<std::string>();
       !waiting.empty()) {
-    text += wrapped("  waiting   ", "for " + waiting);
+    text += wrapped("  waiting   ", "for " + waiting, columns);
   }
   return text;
 }
 
 }  // namespace
 
-std::string status_text(const MigrationStatus& status) {
+std::string status_text(const MigrationStatus& status, std::size_t columns) {
   const auto& record = status.record;
   std::string text = fmt::format("Migration {}\n", record.name);
-  text += wrapped("  phase     ", migration::name_of(record.phase));
-  text += wrapped("  tables    ", join(status.tables, ", "));
-  text += wrapped("  process   ", process_of(status));
+  text += wrapped("  phase     ", migration::name_of(record.phase), columns);
+  text += wrapped("  tables    ", join(status.tables, ", "), columns);
+  text += wrapped("  process   ", process_of(status), columns);
   if (const nlohmann::json progress = progress_of(status);
       !progress.empty() && record.phase < Phase::kExchanged) {
-    text += progress_text(progress);
+    text += progress_text(progress, columns);
   }
-  text += wrapped("  verified  ", record.verified ? "yes" : "not yet");
-  text += wrapped("  next      ", next_step(status));
+  text += wrapped("  verified  ", record.verified ? "yes" : "not yet", columns);
+  text += wrapped("  next      ", next_step(status), columns);
   if (!status.events.empty()) text += "  events\n";
   for (const migration::Event& event : status.events) {
-    text += wrapped("    ", fmt::format("{} {} {} (by {})", event.at,
-                                        event.event, event.detail, event.by));
+    text += wrapped("    ",
+                    fmt::format("{} {} {} (by {})", event.at, event.event,
+                                event.detail, event.by),
+                    columns);
   }
   return text;
 }

@@ -256,12 +256,17 @@ void Runner::Impl::begin(const script::Script& script) {
       plan_migration(*context_.control, script, context_.names,
                      context_.options, context_.stop);
   if (context_.options.confirm && !context_.options.confirm(report)) {
-    throw Refused("not confirmed", "nothing was changed");
+    throw NotConfirmed();
   }
   const plan::Plan& plan = report.plan;
   context_.record.phase = Phase::kPreparing;
   context_.record.script = context_.options.script;
   context_.record.script_file = context_.options.script_file;
+  // Neither the plan, nor the person who read it, is a part of the migration.
+  context_.progress->update([](ProgressData& data) {
+    data.phase = Phase::kPreparing;
+    data.phase_began = Clock::now();
+  });
   log::info("migration", "phase changed", "phase=preparing");
   prepare(context_, script, plan);
   start_keeper();

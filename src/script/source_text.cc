@@ -15,10 +15,10 @@ namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-// Longer lines are shown in part: a terminal would wrap them, and the caret
-// would stand below the wrong text.
-constexpr std::size_t kShownCharactersMax = 120;
-constexpr std::size_t kShownBeforeMax = 60;
+// Longer lines are shown in part: a terminal of 80 columns would wrap them, and
+// the caret would stand below the wrong text.
+constexpr std::size_t kShownCharactersMax = 72;
+constexpr std::size_t kShownBeforeMax = 36;
 
 std::uint8_t byte_at(std::string_view text, std::size_t at) {
   return static_cast<std::uint8_t>(text[at]);

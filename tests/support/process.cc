@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <sstream>
 #include <stdexcept>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -70,12 +71,15 @@ std::vector<std::string> environment_with(
   return all;
 }
 
-int open_for_append(const std::string& path) {
+// The terminal, if there is one; else the file, to append to.
+int open_output(const std::string& terminal, const std::string& path) {
   constexpr mode_t kMode = 0644;
-  const std::string name = path.empty() ? "/dev/null" : path;
+  const std::string file = path.empty() ? "/dev/null" : path;
+  const std::string& name = terminal.empty() ? file : terminal;
+  const int how =
+      terminal.empty() ? O_WRONLY | O_CREAT | O_APPEND : O_RDWR | O_NOCTTY;
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): that is how open() is
-  const int fd =
-      open(name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, kMode);
+  const int fd = open(name.c_str(), how | O_CLOEXEC, kMode);
   if (fd < 0) throw_errno("cannot open " + name);
   return fd;
 }
@@ -91,10 +95,16 @@ struct Launch {
   Account account;
   int at_our_death = SIGKILL;
   pid_t parent = -1;
+  bool on_terminal = false;  // `out` and `err` are it
 
   [[noreturn]] void run() const noexcept {
     constexpr int kCannotStart = 127;
-    const int in = open("/dev/null", O_RDONLY);  // NOLINT(*-vararg): open()
+    int in = out;
+    if (!on_terminal) {
+      in = open("/dev/null", O_RDONLY);  // NOLINT(*-vararg): open()
+    } else if (setsid() < 0 || ioctl(out, TIOCSCTTY, 0) != 0) {
+      _exit(kCannotStart);
+    }
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
@@ -141,8 +151,9 @@ Process::Process(const Options& options) {
   if (launch.drop_root) launch.account = postgres_account();
   launch.at_our_death = options.at_our_death;
   launch.parent = getpid();
-  launch.out = open_for_append(options.stdout_path);
-  launch.err = open_for_append(options.stderr_path);
+  launch.on_terminal = !options.terminal.empty();
+  launch.out = open_output(options.terminal, options.stdout_path);
+  launch.err = open_output(options.terminal, options.stderr_path);
 
   const pid_t forked = fork();
   if (forked == 0) launch.run();

@@ -24,6 +24,9 @@ class Process {
     std::string stderr_path;               // appended to; may be stdout_path
     bool as_postgres = false;              // as user postgres, if we are root
     int at_our_death = SIGKILL;
+    // The path of one, for stdin, stdout and stderr; it gets a session of its
+    // own there, as from a login. Empty: the paths above, and no input.
+    std::string terminal = {};
   };
 
   explicit Process(const Options& options);

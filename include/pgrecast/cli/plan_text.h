@@ -1,7 +1,9 @@
 #pragma once
 
+#include "pgrecast/cli/lines.h"
 #include "pgrecast/migration/plan_report.h"
 
+#include <cstddef>
 #include <string>
 
 namespace pgrecast::cli {
@@ -10,15 +12,12 @@ struct PlanStyle {
   // All of it; else what a person needs for deciding, without DDL and the like.
   bool detailed = true;
   bool colour = false;
+  std::size_t columns = kColumns;
 };
 
-// The plan for people, kColumns wide, the most important first. What the server
+// The plan for people, the most important first. What the server
 // or the script calls things is printed without control characters.
 std::string plan_text(const migration::PlanReport& report,
                       const PlanStyle& style = {});
-
-// A terminal that has colours, and a person who wants them: not under NO_COLOR
-// (https://no-color.org) or TERM=dumb.
-bool wants_colour(int file);
 
 }  // namespace pgrecast::cli

@@ -27,6 +27,12 @@ class CutoverNotAchieved : public Error {
       : Error(message, Remedy::kFail) {}
 };
 
+// confirm() said no, before anything was made (exit 3).
+class NotConfirmed : public Error {
+ public:
+  NotConfirmed() : Error("nothing was made", Remedy::kFail) {}
+};
+
 // Rows differ again and again although their keys were not dirty (exit 6).
 class VerificationFailed : public Error {
  public:
@@ -53,11 +59,11 @@ class Runner {
 
   // Returns when the migration is done; `progress` holds the summary then.
   //
-  // Throws Refused (also when confirm() said no), Stopped (resumable),
+  // Throws Refused, NotConfirmed, Stopped (resumable),
   // Aborted, CutoverNotAchieved, VerificationFailed, copy::DataRejected,
   // ChangesLost, OwnershipLost, SourceChanged, pg::CommitInDoubt, and what the
-  // server and the disk throw; all but Refused leave a migration that the same
-  // command resumes, or that `abort` undoes.
+  // server and the disk throw; all but the first two leave a migration that the
+  // same command resumes, or that `abort` undoes.
   void run();
 
  private:

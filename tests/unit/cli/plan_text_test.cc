@@ -142,9 +142,12 @@ TEST(PlanText, LeavesDetailsOutWhereTheyAreNotWanted) {
 }
 
 TEST(PlanText, FitsIntoATerminal) {
-  std::istringstream lines(plan_text(report_of_orders()));
-  for (std::string line; std::getline(lines, line);) {
-    EXPECT_LE(line.size(), kColumns) << line;
+  for (const std::size_t columns : {std::size_t{60}, kColumns}) {
+    std::istringstream lines(
+        plan_text(report_of_orders(), {.columns = columns}));
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_LE(line.size(), columns) << line;
+    }
   }
 }
 

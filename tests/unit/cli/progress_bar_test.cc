@@ -162,6 +162,16 @@ TEST(ProgressLine, KeepsTheFiguresWhereThereIsNoRoomForTheBar) {
   EXPECT_THAT(line, EndsWith("ETA    50s"));
 }
 
+// It was cut, and the time was what was lost.
+TEST(ProgressLine, KeepsTheTimeWhereThereIsNoRoomForAllFigures) {
+  const ProgressData data = copying(5000);
+  const Pace pace = pace_of(copying(4000), data);
+  EXPECT_EQ(progress_line(data, pace, 59),
+            "copying    50%  500k rows 10.0k/s lag  3.0MB ETA    50s");
+  EXPECT_EQ(progress_line(data, pace, 50),
+            "copying    50%  500k rows 10.0k/s ETA    50s");
+}
+
 TEST(ProgressLine, HasAFullBarAtTheEnd) {
   const ProgressData data = copying(10000);
   EXPECT_THAT(progress_line(data, pace_of(copying(4000), data), 79),

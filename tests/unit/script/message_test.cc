@@ -47,8 +47,8 @@ TEST(Message, ShowsAPartOfALongLine) {
 
   const std::string shown = message(text + "X" + text, 500);
 
-  EXPECT_EQ(shown, "a.sql:1:501: wrong\n  ..." + std::string(60, 'a') + "X" +
-                       std::string(59, 'a') + "...\n  " + std::string(63, ' ') +
+  EXPECT_EQ(shown, "a.sql:1:501: wrong\n  ..." + std::string(36, 'a') + "X" +
+                       std::string(35, 'a') + "...\n  " + std::string(39, ' ') +
                        "^\n  mend it");
 }
 
