@@ -1,6 +1,5 @@
 #include "pgrecast/catalog/dependents.h"
 
-#include "pgrecast/base/log.h"
 #include "pgrecast/pg/quote.h"
 
 #include <fmt/format.h>
@@ -503,16 +502,6 @@ std::optional<Refusal> refusal_of(const Dependent& dependent) {
   return not_carried(dependent);
 }
 
-void warn_of_event_triggers(pg::Connection& connection) {
-  const pg::Result result = connection.exec(
-      "SELECT evtname, evtevent FROM pg_catalog.pg_event_trigger "
-      "WHERE evtenabled IN ('O', 'A') ORDER BY evtname");
-  for (int row = 0; row < result.rows(); ++row) {
-    log::warn("catalog", "event trigger will fire on our statements",
-              "name={} event={}", result.text(row, 0), result.text(row, 1));
-  }
-}
-
 void add_reasons(const pg::Result& result, std::vector<Refusal>& refusals) {
   for (int row = 0; row < result.rows(); ++row) {
     refusals.push_back(
@@ -645,7 +634,6 @@ std::vector<Refusal> uncarried_dependents(pg::Connection& connection,
   }
   std::ranges::move(uncarried_grants(connection, {table.oid}),
                     std::back_inserter(refusals));
-  warn_of_event_triggers(connection);
   return refusals;
 }
 

@@ -8,6 +8,7 @@
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/runner.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/refused_plan.h"
 #include "pgrecast/script/script_error.h"
 
 #include <fmt/format.h>
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unistd.h>
+#include <vector>
 
 namespace pgrecast::cli {
 namespace {
@@ -50,6 +52,10 @@ ExitCode report_refused(const Refused& refused) {
     tell("- ", refusal.what);
     tell("  remedy: ", refusal.remedy);
   }
+  const std::vector<std::string> warnings = plan::warnings_of(refused);
+  if (warnings.empty()) return ExitCode::kRefused;
+  fmt::print(stderr, "Warnings:\n");
+  for (const std::string& warning : warnings) tell("! ", warning);
   return ExitCode::kRefused;
 }
 

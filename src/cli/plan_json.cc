@@ -207,7 +207,8 @@ std::string plan_json(const std::string& migration, const Refused& refused) {
   }
   return dumped({{"version", kJsonVersion},
                  {"migration", migration},
-                 {"refusals", std::move(refusals)}});
+                 {"refusals", std::move(refusals)},
+                 {"warnings", plan::warnings_of(refused)}});
 }
 
 }  // namespace pgrecast::cli

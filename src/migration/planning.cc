@@ -67,6 +67,12 @@ std::vector<Refusal> check_rivals(pg::Connection& connection,
   }
 }
 
+plan::AskOfSource asking(const plan::Names& names) {
+  return [names](pg::Connection& session, const catalog::Table& source) {
+    return check_rivals(session, source, names);
+  };
+}
+
 // What neither the script nor its tables have to do with. Throws Refused behind
 // a pooler, as what it answers otherwise is not to be relied on, and at a
 // server that is too old to be asked anything else.
@@ -92,9 +98,10 @@ std::vector<Refusal> check_around(pg::Connection& connection,
   return refusals;
 }
 
-std::vector<Refusal> refusals_of(const script::ScriptError& error) {
+std::vector<Refusal> refusals_of(
+    const std::vector<script::ScriptProblem>& problems) {
   std::vector<Refusal> refusals;
-  for (const script::ScriptProblem& problem : error.problems()) {
+  for (const script::ScriptProblem& problem : problems) {
     // Without the remedy, which is its last line and a field of its own.
     std::string what = problem.formatted;
     if (what.ends_with(problem.remedy)) {
@@ -124,6 +131,26 @@ void refuse_unrecordable(const PlanReport& report) {
   }
 }
 
+// Of a script that has problems, with all that can be found out beside them.
+plan::RefusedPlan refused_script(const RunOptions& options,
+                                 const script::Script::Reading& reading,
+                                 const std::stop_token& stop) {
+  std::vector<Refusal> refusals = refusals_of(reading.problems);
+  try {
+    pg::Connection connection = open_session(options, stop);
+    append(refusals, check_around(connection, options, stop));
+    const plan::Names names =
+        plan::make_names(options.name, database_oid(connection));
+    return plan::plan_of_part(connection, reading.script, names, refusals,
+                              asking(names));
+  } catch (const Refused& refused) {
+    append(refusals, refused.refusals());
+  } catch (const pg::ConnectionError& unreachable) {
+    refusals.push_back({unreachable.what(), "correct --dsn"});
+  }
+  return {std::move(refusals), {}};
+}
+
 }  // namespace
 
 void refuse_standby(pg::Connection& connection) {
@@ -139,22 +166,10 @@ Refusal another_script(const std::string& name) {
 
 script::Script read_script(const RunOptions& options,
                            const std::stop_token& stop) {
-  try {
-    return script::Script::parse(options.script, options.script_file);
-  } catch (const script::ScriptError& error) {
-    if (error.kind() == script::ScriptProblem::Kind::kSyntax) throw;
-    std::vector<Refusal> refusals = refusals_of(error);
-    try {
-      pg::Connection connection = open_session(options, stop);
-      append(refusals, check_around(connection, options, stop));
-      append(refusals, plan::server_refusals(connection));
-    } catch (const Refused& refused) {
-      append(refusals, refused.refusals());
-    } catch (const pg::ConnectionError& unreachable) {
-      refusals.push_back({unreachable.what(), "correct --dsn"});
-    }
-    throw Refused(std::move(refusals));
-  }
+  script::Script::Reading reading =
+      script::Script::read(options.script, options.script_file);
+  if (reading.problems.empty()) return std::move(reading.script);
+  throw refused_script(options, reading, stop);
 }
 
 PlanReport plan_migration(pg::Connection& connection,
@@ -168,9 +183,7 @@ PlanReport plan_migration(pg::Connection& connection,
       [&](pg::Connection& session, const plan::Plan& plan) {
         look_at_shadows(session, script, plan, options, report);
       },
-      [&](pg::Connection& session, const catalog::Table& source) {
-        return check_rivals(session, source, names);
-      });
+      asking(names));
   refuse_unrecordable(report);
   report.time = time_report(report.plan, options);
   return report;

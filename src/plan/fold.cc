@@ -6,6 +6,7 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/refused_plan.h"
 
 #include "folder.h"
 #include "taken_names.h"
@@ -85,7 +86,9 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
       return again;
     }
   }
-  if (!refusals_.empty()) throw Refused(std::move(refusals_));
+  if (!refusals_.empty()) {
+    throw RefusedPlan(std::move(refusals_), rules_.warnings());
+  }
   settings_.finish();
   if (!made_under_) made_under_ = settings_.values();
   Folded folded;
@@ -146,7 +149,7 @@ void Folder::apply_or_note(const script::Statement& statement) {
                          ? std::nullopt
                          : settings_.find_relation(name->schema, name->name);
     // Of any of them, where it cannot be told.
-    if (!oid) throw Refused(std::move(refusals_));
+    if (!oid) throw RefusedPlan(std::move(refusals_), rules_.warnings());
     lost_.insert(*oid);
   }
 }

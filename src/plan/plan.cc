@@ -10,6 +10,7 @@
 #include "pgrecast/plan/leaf.h"
 #include "pgrecast/plan/partitions.h"
 #include "pgrecast/plan/preconditions.h"
+#include "pgrecast/plan/refused_plan.h"
 #include "pgrecast/plan/try_readers.h"
 #include "pgrecast/plan/twins.h"
 
@@ -122,6 +123,22 @@ void read_sources(pg::Connection& connection, const script::Script& script,
   lookup.rollback();
 }
 
+void check_sources(pg::Connection& connection, const Plan& plan,
+                   const AskOfSource& ask, std::vector<Refusal>& refusals) {
+  for (const Table& source : plan.sources) {
+    append(refusals, table_refusals(connection, source, plan.names));
+    if (ask) append(refusals, ask(connection, source));
+  }
+}
+
+// Behind those that come of the script.
+void add_warnings(pg::Connection& connection, Plan& plan) {
+  std::ranges::move(server_warnings(connection),
+                    std::back_inserter(plan.warnings));
+  std::ranges::move(oid_warnings(connection, plan.sources),
+                    std::back_inserter(plan.warnings));
+}
+
 std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
                                     const Names& names) {
   // Schema for schema, as names are unique in each.
@@ -186,13 +203,15 @@ bool may_be_cloned(pg::Connection& connection, const Table& source) {
          source.key.has_value() && !hides_rows(connection, source);
 }
 
-// Empty, in schemas of their own; answers what holds names there.
+// Empty, in schemas of their own; answers what holds names there. `unlike`: of
+// partitions that are not as the clones are, whatever the script does.
 std::vector<catalog::Oid> make_clones(pg::Connection& connection,
                                       const std::vector<FoldTable>& placed,
-                                      Plan& plan) {
+                                      Plan& plan,
+                                      std::vector<Refusal>& unlike) {
   plan.schemas.clear();
+  unlike.clear();
   std::map<std::string, std::string> schemas;
-  std::vector<Refusal> unlike;
   for (const FoldTable& table : placed) {
     const bool first =
         schemas.emplace(table.source.name.schema, table.shadow.schema).second;
@@ -209,7 +228,6 @@ std::vector<catalog::Oid> make_clones(pg::Connection& connection,
                                                table.shadow.name);
     append(unlike, unlike_partitions(connection, table.source, shadow.value()));
   }
-  if (!unlike.empty()) throw Refused(std::move(unlike));
   std::vector<catalog::Oid> held;
   for (const auto& [schema, of_clones] : schemas) {
     std::ranges::move(hold_names(connection, plan.taken, schema, of_clones),
@@ -222,13 +240,14 @@ std::vector<catalog::Oid> make_clones(pg::Connection& connection,
 // that is free beside the clones, all is done once more with that name held: by
 // hand a later statement may tell of the one that it chose.
 std::vector<FoldTable> fold_into(pg::Connection& connection,
-                                 const script::Script& script, Plan& plan) {
+                                 const script::Script& script, Plan& plan,
+                                 std::vector<Refusal>& unlike) {
   const std::vector<FoldTable> placed = place_tables(plan.sources, plan.names);
   plan.taken.clear();
   Folded folded;
   for (;;) {
     connection.exec("SAVEPOINT clones");
-    const auto held = make_clones(connection, placed, plan);
+    const auto held = make_clones(connection, placed, plan, unlike);
     folded = fold(connection, script, placed,
                   {.settings = plan.settings_at_start,
                    .now = plan.now,
@@ -263,9 +282,15 @@ Refusal no_clone(const pg::SqlError& error) {
 
 void make_shadows(pg::Connection& connection, const script::Script& script,
                   Plan& plan, const LookAtShadows& look = {}) {
-  const std::vector<FoldTable> tables = fold_into(connection, script, plan);
-  std::vector<Refusal> refusals =
-      foreign_key_problems(connection, tables, plan.targets);
+  std::vector<Refusal> refusals;
+  std::vector<FoldTable> tables;
+  try {
+    tables = fold_into(connection, script, plan, refusals);
+  } catch (const Refused& refused) {
+    append(refusals, refused.refusals());
+    throw RefusedPlan(std::move(refusals), warnings_of(refused));
+  }
+  append(refusals, foreign_key_problems(connection, tables, plan.targets));
   std::vector<TriedTable> tried;
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const FoldTable& table = tables[i];
@@ -335,6 +360,11 @@ void try_by_hand(pg::Connection& connection, const script::Script& script,
 
 }  // namespace
 
+std::vector<std::string> warnings_of(const Refused& refused) {
+  const auto* plan = dynamic_cast<const RefusedPlan*>(&refused);
+  return plan == nullptr ? std::vector<std::string>() : plan->warnings();
+}
+
 std::string Names::shadow_schema(std::size_t ordinal) const {
   return fitted("pgrecast_" + migration, ordinal_suffix(ordinal));
 }
@@ -394,10 +424,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
       std::ranges::all_of(plan.sources, [&](const Table& source) {
         return may_be_cloned(connection, source);
       });
-  for (const Table& source : plan.sources) {
-    append(found, table_refusals(connection, source, names));
-    if (ask) append(found, ask(connection, source));
-  }
+  check_sources(connection, plan, ask, found);
   if (all_there) {
     pg::Transaction transaction(connection,
                                 pg::Transaction::Isolation::kRepeatableRead);
@@ -420,18 +447,34 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
       }
     } catch (const Refused& refused) {
       append(found, refused.refusals());
+      std::ranges::move(warnings_of(refused),
+                        std::back_inserter(plan.warnings));
     } catch (const pg::SqlError& error) {
       // Where something else is wrong, this is likely to follow from it.
       if (found.empty()) found.push_back(no_clone(error));
     }
     transaction.rollback();
   }
-  if (!found.empty()) throw Refused(std::move(found));
-  std::ranges::move(server_warnings(connection),
-                    std::back_inserter(plan.warnings));
-  std::ranges::move(oid_warnings(connection, plan.sources),
-                    std::back_inserter(plan.warnings));
+  add_warnings(connection, plan);
+  if (!found.empty()) {
+    throw RefusedPlan(std::move(found), std::move(plan.warnings));
+  }
   return plan;
+}
+
+RefusedPlan plan_of_part(pg::Connection& connection,
+                         const script::Script& script, const Names& names,
+                         std::vector<Refusal> found, const AskOfSource& ask) {
+  Plan plan;
+  plan.names = names;
+  plan.settings_at_start = catalog::read_script_settings(connection);
+  append(found, server_refusals(connection));
+  // A table that is not there may be what one of the others makes.
+  std::vector<Refusal> may_follow;
+  read_sources(connection, script, plan, may_follow);
+  check_sources(connection, plan, ask, found);
+  add_warnings(connection, plan);
+  return {std::move(found), std::move(plan.warnings)};
 }
 
 void build_shadows(pg::Connection& connection, const script::Script& script,

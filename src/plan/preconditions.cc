@@ -48,6 +48,21 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgrecast')
   AND NOT pg_catalog.starts_with(n.nspname, 'pgrecast_')
 ORDER BY 1)sql";
 
+// One whose tags all are of objects that a migration never makes, alters or
+// drops does not fire; a tag that is not known is taken for one of ours.
+constexpr const char* kEventTriggers = R"sql(
+SELECT pg_catalog.format('%s (%s)', e.evtname, e.evtevent)
+FROM pg_catalog.pg_event_trigger e
+WHERE e.evtenabled IN ('O', 'A') AND e.evtevent <> 'login'
+  AND pg_catalog.current_setting('event_triggers', true) IS DISTINCT FROM 'off'
+  AND (e.evttags IS NULL OR EXISTS (
+    SELECT FROM pg_catalog.unnest(e.evttags) AS t(tag)
+    WHERE t.tag !~ ('^(CREATE|ALTER|DROP|IMPORT) (ACCESS METHOD|AGGREGATE|CAST'
+      '|COLLATION|CONVERSION|DOMAIN|EXTENSION|FOREIGN|LANGUAGE|OPERATOR'
+      '|PROCEDURE|SERVER|SUBSCRIPTION|TEXT SEARCH|TRANSFORM|TYPE'
+      '|USER MAPPING)')))
+ORDER BY 1)sql";
+
 using catalog::Table;
 
 constexpr int kOldestServer = 140000;
@@ -100,6 +115,10 @@ void check_role(pg::Connection& connection, std::vector<Refusal>& refusals) {
          "could not wait for snapshots that would see the new table incomplete",
          "GRANT pg_monitor (or pg_read_all_stats) TO the role"});
   }
+}
+
+bool is_table(const Table& relation) {
+  return relation.kind == 'r' || relation.partitioned();
 }
 
 const char* kind_of(char relkind) {
@@ -358,7 +377,7 @@ bool hides_rows(pg::Connection& connection, const Table& table) {
 std::vector<Refusal> table_refusals(pg::Connection& connection,
                                     const Table& table, const Names& names) {
   std::vector<Refusal> refusals;
-  if (table.kind != 'r' && !table.partitioned()) {
+  if (!is_table(table)) {
     refusals.push_back(
         {fmt::format("{} is {}", table.name.display(), kind_of(table.kind)),
          "name the ordinary table that holds the rows"});
@@ -408,6 +427,19 @@ std::vector<std::string> version_warnings(int server_version) {
   return warnings;
 }
 
+std::vector<std::string> event_trigger_warnings(pg::Connection& connection) {
+  const pg::Result found = connection.exec(kEventTriggers);
+  if (found.empty()) return {};
+  std::vector<std::string> names;
+  for (int row = 0; row < found.rows(); ++row) {
+    names.emplace_back(found.text(row, 0));
+  }
+  return {fmt::format(
+      "event triggers fire on our statements, those under the exchange's lock "
+      "among them, and one that fails stops the migration: {}",
+      join(names, ", "))};
+}
+
 std::vector<std::string> server_warnings(pg::Connection& connection) {
   std::vector<std::string> warnings =
       version_warnings(connection.server_version());
@@ -415,9 +447,11 @@ std::vector<std::string> server_warnings(pg::Connection& connection) {
       "SELECT pg_catalog.current_setting('max_slot_wal_keep_size'),"
       " COALESCE(pg_catalog.current_setting('idle_replication_slot_timeout',"
       "   true), '0'),"
-      " (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication r"
-      "  WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
-      "   WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))");
+      // Neither a base backup, nor a session that has only just begun.
+      " EXISTS (SELECT FROM pg_catalog.pg_stat_replication r"
+      "  WHERE r.state IN ('catchup', 'streaming')"
+      "   AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
+      "    WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))");
   if (settings.text(0, 0) == "-1") {
     warnings.emplace_back(
         "max_slot_wal_keep_size is unlimited: should this host die, the slot "
@@ -429,18 +463,26 @@ std::vector<std::string> server_warnings(pg::Connection& connection) {
         "longer loses its slot, and needs --repair or --restart",
         settings.text(0, 1)));
   }
-  if (settings.number<int>(0, 2) > 0) {
+  if (settings.boolean(0, 2)) {
     warnings.emplace_back(
-        "there are standbys: the snapshots of their readers cannot be seen, "
-        "and the exchange's lock is replayed there");
+        "there are standbys, whose snapshots cannot be seen from here: a "
+        "transaction there that has an old one, and looks at the table for the "
+        "first time after the exchange, may miss rows; end long ones before. "
+        "The exchange's lock is replayed there, too");
   }
+  std::ranges::move(event_trigger_warnings(connection),
+                    std::back_inserter(warnings));
   return warnings;
 }
 
 std::vector<std::string> oid_warnings(pg::Connection& connection,
                                       const std::vector<Table>& sources) {
+  std::vector<std::string> tables;
+  for (const Table& source : sources) {
+    if (is_table(source)) tables.push_back(source.name.display());
+  }
   const pg::Result columns = connection.exec(kOidColumns);
-  if (columns.empty() || sources.empty()) return {};
+  if (columns.empty() || tables.empty()) return {};
   constexpr int kNamed = 10;
   std::vector<std::string> names;
   for (int row = 0; row < std::min(columns.rows(), kNamed); ++row) {
@@ -449,13 +491,10 @@ std::vector<std::string> oid_warnings(pg::Connection& connection,
   if (columns.rows() > kNamed) {
     names.push_back(fmt::format("and {} more", columns.rows() - kNamed));
   }
-  std::vector<std::string> tables;
-  for (const Table& source : sources) tables.push_back(source.name.display());
   return {fmt::format(
       "the new table has another OID: what holds that of {} in its rows means "
       "the old one from the exchange on, and must be updated by hand. It may "
-      "be "
-      "in: {}",
+      "be in: {}",
       join(tables, ", "), join(names, ", "))};
 }
 

@@ -194,7 +194,35 @@ const ObjectName& object_of(const Statement& statement) {
 struct Script::Parsed {
   SourceText source;
   std::vector<Statement> statements;
+
+  // What is wrong with those that are not taken. Throws ScriptError where
+  // nothing can be told apart.
+  std::vector<ScriptProblem> read_statements();
 };
+
+std::vector<ScriptProblem> Script::Parsed::read_statements() {
+  check_encoding(source);
+  const Tree tree = parse_or_fail(source);
+  const std::vector<Token> tokens = scan_or_fail(source);
+  std::vector<ScriptProblem> problems;
+  for (const Tree& item : field(tree, "stmts")) {
+    const Span span = statement_span(source, tokens, item);
+    try {
+      const StatementReader reader(source, span, tokens);
+      statements.push_back({.span = span,
+                            .place = source.place(span.begin),
+                            .body = classify(reader, field(item, "stmt"))});
+    } catch (const ScriptError& error) {
+      problems.insert(problems.end(), error.problems().begin(),
+                      error.problems().end());
+    }
+  }
+  if (statements.empty() && problems.empty()) {
+    fail(source, ScriptProblem::Kind::kRefused, 0,
+         "the script holds no statement", "write the migration into it");
+  }
+  return problems;
+}
 
 const TableName* table_of(const Statement& statement) {
   return std::visit(
@@ -209,32 +237,24 @@ const TableName* table_of(const Statement& statement) {
 }
 
 Script Script::parse(std::string text, std::string file_name) {
+  Reading reading = read(std::move(text), std::move(file_name));
+  if (!reading.problems.empty()) {
+    throw ScriptError(std::move(reading.problems));
+  }
+  return std::move(reading.script);
+}
+
+Script::Reading Script::read(std::string text, std::string file_name) {
   auto parsed = std::make_shared<Parsed>(
       Parsed{SourceText(std::move(text), std::move(file_name)), {}});
-  const SourceText& source = parsed->source;
-  check_encoding(source);
-  const Tree tree = parse_or_fail(source);
-  const std::vector<Token> tokens = scan_or_fail(source);
   std::vector<ScriptProblem> problems;
-  for (const Tree& item : field(tree, "stmts")) {
-    const Span span = statement_span(source, tokens, item);
-    try {
-      const StatementReader reader(source, span, tokens);
-      parsed->statements.push_back(
-          {.span = span,
-           .place = source.place(span.begin),
-           .body = classify(reader, field(item, "stmt"))});
-    } catch (const ScriptError& error) {
-      problems.insert(problems.end(), error.problems().begin(),
-                      error.problems().end());
-    }
+  try {
+    problems = parsed->read_statements();
+  } catch (const ScriptError& error) {
+    if (error.kind() == ScriptProblem::Kind::kSyntax) throw;
+    problems = error.problems();
   }
-  if (!problems.empty()) throw ScriptError(std::move(problems));
-  if (parsed->statements.empty()) {
-    fail(source, ScriptProblem::Kind::kRefused, 0,
-         "the script holds no statement", "write the migration into it");
-  }
-  return Script(std::move(parsed));
+  return {.script = Script(std::move(parsed)), .problems = std::move(problems)};
 }
 
 const std::vector<Statement>& Script::statements() const {

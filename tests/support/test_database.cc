@@ -50,10 +50,11 @@ Database::Database(PgCluster& cluster, const std::string& encoding)
   // Rather than through the WAL, page by page: a quarter of the time.
   std::string how = cluster_.version() < 15 ? "" : "STRATEGY file_copy";
   if (encoding != "UTF8") {
-    how += fmt::format(" ENCODING '{}' TEMPLATE template0 LOCALE 'C'", encoding);
+    how +=
+        fmt::format(" ENCODING '{}' TEMPLATE template0 LOCALE 'C'", encoding);
   }
-  superuser.exec(fmt::format(R"(CREATE DATABASE "{}" OWNER "{}" {})", name_,
-                             role_, how));
+  superuser.exec(
+      fmt::format(R"(CREATE DATABASE "{}" OWNER "{}" {})", name_, role_, how));
   superuser_session().exec(
       fmt::format(R"(ALTER SCHEMA public OWNER TO "{}")", role_));
 }

@@ -18,8 +18,6 @@ namespace pgrecast::catalog {
 // dependency that does not exist yet today. src/exchange/carried.h is the other
 // half of that list: a kind enters both at once.
 //
-// Event triggers that will fire on our DDL are logged as warnings.
-//
 // `own_publication` is the migration's own, which stays with the old table.
 // Runs in the session's transaction, if any; takes no lock on the table. Right
 // at the moment when it is read: the exchange asks again under its lock.

@@ -18,7 +18,8 @@ Refusal another_script(const std::string& name);
 
 // The script of `options`. A syntax error is thrown as it is (ScriptError: no
 // server need be asked); of statements that are not taken, Refused is thrown
-// with what server, role and disk have against the migration beside them.
+// with what server, role, disk and the tables of the others have against the
+// migration beside them.
 script::Script read_script(const RunOptions& options,
                            const std::stop_token& stop);
 
@@ -31,7 +32,7 @@ void refuse_standby(pg::Connection& connection);
 // same name, or what one has left behind, another one of the tables.
 // `connection` is a session as make_plan wants it.
 //
-// Throws Refused with all the reasons there are.
+// Throws Refused with all the reasons there are, and with the warnings.
 PlanReport plan_migration(pg::Connection& connection,
                           const script::Script& script,
                           const plan::Names& names, const RunOptions& options,

@@ -7,6 +7,7 @@
 #include "pgrecast/pg/connection.h"
 #include "pgrecast/plan/measured_time.h"
 #include "pgrecast/plan/native.h"
+#include "pgrecast/plan/refused_plan.h"
 #include "pgrecast/plan/taken_name.h"
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
@@ -84,13 +85,21 @@ using AskOfSource =
 // `look` is called once, where nothing stands in the way; `ask` for each table
 // of the script, in no transaction.
 //
-// Throws Refused with all the reasons there are, `found` by the caller first:
-// also what stands in the script's way where the server already says no.
+// Throws RefusedPlan with all the reasons there are, `found` by the caller
+// first: also what stands in the script's way where the server already says no.
 // DataRejected where rows of the sample break the script.
 Plan make_plan(pg::Connection& connection, const script::Script& script,
                const Names& names, std::vector<Refusal> found = {},
                const std::vector<std::string>& assume_immutable = {},
                const LookAtShadows& look = {}, const AskOfSource& ask = {});
+
+// What can be told of a script of which some statements are not taken, as
+// `found` says: of the server, and of the tables that the others name as they
+// are now; nothing of what the script does to them.
+RefusedPlan plan_of_part(pg::Connection& connection,
+                         const script::Script& script, const Names& names,
+                         std::vector<Refusal> found,
+                         const AskOfSource& ask = {});
 
 // Makes the schemas and the shadows of `plan`, without indexes, in the caller's
 // transaction; the targets become what the server made of them now. Throws

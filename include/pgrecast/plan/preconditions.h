@@ -58,7 +58,11 @@ std::vector<Refusal> table_refusals(pg::Connection& connection,
 // Bugs in the decoding of this minor version (150001) that others have met.
 std::vector<std::string> version_warnings(int server_version);
 
-// What is allowed, and may surprise.
+// Of the event triggers that will fire on our DDL.
+std::vector<std::string> event_trigger_warnings(pg::Connection& connection);
+
+// What is allowed, and may surprise: of the server and the database, the two
+// above among it.
 std::vector<std::string> server_warnings(pg::Connection& connection);
 
 // Of the columns of this database that may hold a table's OID as data

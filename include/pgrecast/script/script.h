@@ -31,7 +31,12 @@ class Script {
   // does not take.
   static Script parse(std::string text, std::string file_name);
 
-  // In the script's order; at least one.
+  // The same of a script of which some statements are not taken. Throws
+  // ScriptError for what is no SQL alone.
+  struct Reading;
+  static Reading read(std::string text, std::string file_name);
+
+  // In the script's order; at least one, but for a Reading with problems.
   const std::vector<Statement>& statements() const;
 
   const SourceText& source() const;
@@ -90,6 +95,13 @@ class Script {
       : parsed_(std::move(parsed)) {}
 
   std::shared_ptr<const Parsed> parsed_;
+};
+
+// The statements that are taken, and what is wrong with the others, or with the
+// whole, where nothing can be told apart: none is taken then.
+struct Script::Reading {
+  Script script;
+  std::vector<ScriptProblem> problems;
 };
 
 }  // namespace pgrecast::script

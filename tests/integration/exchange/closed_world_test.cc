@@ -34,11 +34,10 @@ std::vector<std::string> kinds_in_the_code() {
   const std::string part =
       dependents.substr(members, dependents.find(")sql\"", members) - members);
   add_matches(part, "'([a-z][a-z ]+)'", "member ", kinds);
-  add_matches(dependents, R"re(log::warn\("catalog", "([a-z ]+)")re", "warned ",
-              kinds);
-  add_matches(source("src/plan/preconditions.cc"),
-              R"re(\nstd::vector<std::string> (oid)_warnings\()re", "warned ",
-              kinds);
+  add_matches(
+      source("src/plan/preconditions.cc"),
+      R"re(\nstd::vector<std::string> (oid|event_trigger)_warnings\()re",
+      "warned ", kinds);
   for (const char* file : {"src/catalog/shape.cc", "src/exchange/inventory.cc",
                            "src/exchange/inventory_views.cc"}) {
     const std::string text = source(file);
@@ -117,7 +116,7 @@ constexpr Pair kPairs[] = {
     {"^refused (ExtensionMember|IndexThatDependsOnAnExtension)",
      "^extension membership"},
     {"^refused TheTargetOfASubscription", "^target of a subscription"},
-    {"^warned event trigger", "^event triggers"},
+    {"^warned event_trigger", "^event triggers"},
     {"^warned oid", "^the table's OID as data"},
     // What is not known is in the words above the table.
     {"^refused UnknownKind", "."},

@@ -1,6 +1,9 @@
 #include "pgrecast/plan/clone.h"
+#include "pgrecast/plan/preconditions.h"
 
 #include "by_hand_fixture.h"
+#include "support/eventually.h"
+#include "support/sync_standby.h"
 
 namespace pgrecast::plan {
 namespace {
@@ -474,6 +477,61 @@ TEST_F(PlanTest, SaysEveryReasonAtOnce) {
   } catch (const Refused& refused) {
     EXPECT_GE(refused.refusals().size(), 5U) << refused.what();
   }
+}
+
+// What a partition has of its own is no reason to keep the script's back.
+TEST_F(PlanTest, SaysWhatIsWrongWithPartitionsAndWithTheScript) {
+  const char* const partitions =
+      "CREATE TABLE p (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9);"
+      "ALTER TABLE p1 ALTER v SET DEFAULT 5";
+  const char* const script =
+      "ALTER TABLE p ALTER v TYPE bigint USING random()::bigint";
+  refuses(partitions, script, "and would become");
+  clear();
+  refuses(partitions, script, "random");
+}
+
+TEST_F(PlanTest, WarnsOfALimitOfSlotsAndOfNone) {
+  const auto warned = [&](const std::string& words) {
+    return testing::Matches(testing::Contains(testing::HasSubstr(words)))(
+        server_warnings(*connection_));
+  };
+  const char* const unlimited = "max_slot_wal_keep_size is unlimited";
+  EXPECT_TRUE(warned(unlimited));
+  cluster().set("max_slot_wal_keep_size", "10GB");
+  EXPECT_TRUE(test::eventually([&] { return !warned(unlimited); }));
+  cluster().set("max_slot_wal_keep_size", "");
+  EXPECT_TRUE(test::eventually([&] { return warned(unlimited); }));
+
+  EXPECT_FALSE(warned("idle_replication_slot_timeout"));
+  if (cluster().version() < 18) return;
+  cluster().set("idle_replication_slot_timeout", "2d");
+  EXPECT_TRUE(test::eventually([&] {
+    return warned(
+        "idle_replication_slot_timeout is 2d: a migration that is stopped for "
+        "longer loses its slot");
+  }));
+  cluster().set("idle_replication_slot_timeout", "");
+  EXPECT_TRUE(test::eventually(
+      [&] { return !warned("idle_replication_slot_timeout"); }));
+}
+
+// Not of a session that only asks, as the plan itself does.
+TEST_F(PlanTest, WarnsOfStandbysWhoseSnapshotsCannotBeSeen) {
+  const auto warned = [&] {
+    return testing::Matches(testing::Contains(testing::HasSubstr(
+        "there are standbys")))(server_warnings(*connection_));
+  };
+  const pg::Connection asks =
+      pg::Connection::open({.conninfo = dsn(), .application = "pgrecast"},
+                           "stream", {}, pg::Connection::Kind::kReplication);
+  EXPECT_FALSE(warned());
+  {
+    const test::SyncStandby standby(cluster());
+    EXPECT_TRUE(warned());
+  }
+  EXPECT_TRUE(test::eventually([&] { return !warned(); }));
 }
 
 TEST_F(PlanTest, KnowsTheSettingsOfDatabaseAndRole) {

@@ -522,6 +522,9 @@ TEST_F(PlanCommand, SaysAllReasonsAtOnce) {
   expect_refusal(answer, "the state cannot be written into");
   expect_refusal(answer, "and would stay with the old table");
   expect_refusal(answer, "is not known to keep keys apart and in order");
+  EXPECT_NE(answer.text.find("! max_slot_wal_keep_size is unlimited"),
+            std::string::npos)
+      << answer.text;
 }
 
 // A statement that is not taken is no reason to keep the others back.
@@ -529,10 +532,19 @@ TEST_F(PlanCommand, SaysWhatTheServerLacksBesideTheScriptsErrors) {
   superuser_session().exec(fmt::format(
       "ALTER ROLE \"{0}\" NOREPLICATION; REVOKE pg_monitor FROM \"{0}\"",
       database().role()));
+  session().exec("CREATE TABLE u (id int)");
 
-  const Answer answer =
-      plan(dsn(), "UPDATE t SET v = (SELECT 1);\nDELETE FROM t;\n");
+  const Answer answer = plan(dsn(),
+                             "UPDATE t SET v = (SELECT 1);\nDELETE FROM t;\n"
+                             "ALTER TABLE u ADD COLUMN w integer;\n");
 
+  expect_refusal(answer, "has no usable key: it has no primary key");
+  // It may be what a statement that is not taken makes.
+  EXPECT_EQ(answer.text.find("there is no table"), std::string::npos)
+      << answer.text;
+  EXPECT_NE(answer.text.find("! max_slot_wal_keep_size is unlimited"),
+            std::string::npos)
+      << answer.text;
   expect_refusal(answer, "sub-select reads other tables");
   EXPECT_NE(answer.text.find(":2:"), std::string::npos) << answer.text;
   expect_refusal(answer, "no replication connection");
@@ -586,21 +598,37 @@ CREATE PUBLICATION pub_{0} FOR TABLE {0}.t WHERE (id > 5))sql";
   EXPECT_EQ(owner.query_value(state), before);
 }
 
+// It was a line of the log, which no program reads.
 TEST_F(PlanCommand, WarnsOfEventTriggersThatFireOnOurStatements) {
   session().exec(kTable);
-  superuser_session().exec(
+  Session superuser = superuser_session();
+  superuser.exec(
       "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS "
-      "'BEGIN "
-      "END'; CREATE EVENT TRIGGER watches ON ddl_command_end EXECUTE FUNCTION "
-      "watch()");
+      "'BEGIN END';"
+      "CREATE EVENT TRIGGER on_types ON ddl_command_end WHEN TAG IN ('CREATE "
+      "TYPE', 'DROP EXTENSION', 'ALTER FOREIGN TABLE') EXECUTE FUNCTION "
+      "watch();"
+      "CREATE EVENT TRIGGER is_off ON ddl_command_end EXECUTE FUNCTION "
+      "watch(); ALTER EVENT TRIGGER is_off DISABLE");
+  const Answer silent = plan(dsn(), kAdd, {"--json"});
+  EXPECT_EQ(silent.code, 0) << silent.text;
+  EXPECT_EQ(silent.text.find("event trigger"), std::string::npos)
+      << silent.text;
+  superuser.exec(
+      "CREATE EVENT TRIGGER watches ON ddl_command_start EXECUTE FUNCTION "
+      "watch();"
+      "CREATE EVENT TRIGGER on_tables ON sql_drop WHEN TAG IN ('CREATE TYPE', "
+      "'DROP TABLE') EXECUTE FUNCTION watch()");
 
-  const Answer answer = plan(dsn(), kAdd);
+  const Answer answer = plan(dsn(), kAdd, {"--json"});
 
   EXPECT_EQ(answer.code, 0) << answer.text;
-  EXPECT_NE(answer.text.find("event trigger will fire on our statements"),
+  EXPECT_NE(answer.text.find(
+                "event triggers fire on our statements, those under the "
+                "exchange's lock among them, and one that fails stops the "
+                "migration: on_tables (sql_drop), watches (ddl_command_start)"),
             std::string::npos)
       << answer.text;
-  EXPECT_NE(answer.text.find("watches"), std::string::npos) << answer.text;
 }
 
 // No catalog tells whether one of them holds the table's OID.

@@ -515,6 +515,12 @@ TEST_F(PlanReportTest, RefusalsAreJsonToo) {
               HasSubstr("belongs to the key, which must stay"));
   EXPECT_FALSE(first.at("remedy").get<std::string>().empty());
   EXPECT_THAT(program.err(), HasSubstr("belongs to the key"));
+  // Those of the server, as of a plan that is not refused.
+  const std::vector<std::string> warnings = refused.at("warnings");
+  EXPECT_THAT(warnings, Contains(HasSubstr("max_slot_wal_keep_size")));
+  for (const std::string& warning : warnings) {
+    EXPECT_THAT(program.err(), HasSubstr("! " + warning + "\n"));
+  }
 }
 
 }  // namespace
