@@ -238,6 +238,7 @@ class Reader {
     }
     for (const ExchangeTable& table : tables_) own_objects(table);
     for (const ExchangeTable& table : tables_) foreign_keys(table);
+    for (const ExchangeTable& table : tables_) added_foreign_keys(table);
     for (const ExchangeTable& table : tables_) publications(table);
     carry_views(connection_, tables_, options_.twins, carried_);
     carry_readers(connection_, tables_, carried_);
@@ -254,6 +255,8 @@ class Reader {
   void statistics(const ExchangeTable& table);
   void own_objects(const ExchangeTable& table);
   void foreign_keys(const ExchangeTable& table);
+  void added_foreign_keys(const ExchangeTable& table);
+  void lock_other(Oid oid, const std::string& name);
   bool drops_foreign_key(Oid referencing, const std::string& name) const;
   std::vector<Carried::LeafKeys::Leaf> leaves_of(Oid table, bool partitioned);
   void make_on_leaves(const pg::Result& keys, int row,
@@ -491,11 +494,51 @@ void Reader::foreign_keys(const ExchangeTable& table) {
       append(carried_.after, std::string(result.text(row, 4)));
     }
     for (const int end : {5, 7}) {
-      const auto oid = result.number<Oid>(row, end);
-      if (is_source(oid) || !seen_.insert(oid).second) continue;
-      carried_.other_oids.push_back(oid);
-      carried_.other_tables.emplace_back(result.text(row, end + 1));
+      lock_other(result.number<Oid>(row, end),
+                 std::string(result.text(row, end + 1)));
     }
+  }
+}
+
+void Reader::lock_other(Oid oid, const std::string& name) {
+  if (is_source(oid) || !seen_.insert(oid).second) return;
+  carried_.other_oids.push_back(oid);
+  carried_.other_tables.push_back(name);
+}
+
+// By name: who is called so now is meant.
+void Reader::added_foreign_keys(const ExchangeTable& table) {
+  for (const plan::AddedForeignKey& key : table.target->added_foreign_keys) {
+    const std::string source = table.target->source.quoted();
+    const std::string name = pg::quote_identifier(key.name);
+    const auto other = catalog::find_relation(
+        connection_, key.referenced.schema, key.referenced.name);
+    // An exchange has looked before (Exchange::require_references).
+    if (!other) continue;
+    lock_other(*other, key.referenced.quoted());
+    if (!is_source(*other)) carried_.added_references.push_back(*other);
+    carried_.after.push_back(
+        fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {} NOT VALID", source,
+                    name, key.definition));
+    if (key.validated) {
+      carried_.afterwards.push_back(
+          fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {}", source, name));
+    }
+    Inventory& facts = carried_.added_facts[table.source_oid];
+    facts["foreign key " + key.name] = key.definition;
+    if (key.comment) {
+      carried_.after.push_back(
+          fmt::format("COMMENT ON CONSTRAINT {} ON {} IS {}", name, source,
+                      pg::quote_literal(*key.comment)));
+      facts["foreign key comment " + key.name] = *key.comment;
+    }
+    if (*other == table.source_oid) continue;
+    // As the server quotes.
+    const pg::Result quoted = connection_.exec(
+        "SELECT $1::pg_catalog.oid::pg_catalog.regclass", {table.source_oid});
+    carried_.added_facts[*other][fmt::format("referenced by {} {}",
+                                             quoted.text(0, 0), key.name)] =
+        key.definition + (key.comment ? " -- " + *key.comment : "");
   }
 }
 

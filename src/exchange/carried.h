@@ -4,6 +4,7 @@
 #include "pgrecast/exchange/exchange.h"
 #include "pgrecast/pg/connection.h"
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -81,6 +82,11 @@ struct Carried {
   // By which an inventory knows, at their other ends, foreign keys that the
   // script drops.
   std::set<std::string> dropped_references;
+  // What an inventory says of those that the script adds, by the table of which
+  // it says so (before the exchange).
+  std::map<catalog::Oid, Inventory> added_facts;
+  // What rows are looked for in, before the exchange.
+  std::vector<catalog::Oid> added_references;
   // Outside of the transaction.
   std::vector<std::string> afterwards;
 };

@@ -10,6 +10,7 @@
 #include "pgrecast/exchange/printed.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/added_foreign_keys.h"
 #include "pgrecast/plan/leaf.h"
 #include "pgrecast/plan/partitions.h"
 
@@ -143,6 +144,7 @@ class Proof {
 
   std::vector<std::string> differences() {
     expect_handed_over();
+    expect_added_foreign_keys();
     expect_shape();
     auto lines = exchange::differences(expected_, now_);
     check_indexes(lines);
@@ -168,6 +170,14 @@ class Proof {
       if (!expected_.contains(fact) && may_be_new(fact)) {
         expected_.emplace(fact, value);
       }
+    }
+  }
+
+  void expect_added_foreign_keys() {
+    const auto facts = carried_.added_facts.find(table_.source_oid);
+    if (facts == carried_.added_facts.end()) return;
+    for (const auto& [fact, value] : facts->second) {
+      expected_.insert_or_assign(fact, value);
     }
   }
 
@@ -506,6 +516,7 @@ class Exchange {
   bool lock_materialized_gently();
   std::vector<Oid> other_relations() const;
   void require_names();
+  void require_references();
   void require_carried();
   bool twins_are_right();
   std::vector<Oid> originals() const;
@@ -590,6 +601,7 @@ bool Exchange::blocked_by_long_holders(const std::vector<Oid>& relations) {
 bool Exchange::exchange() {
   if (!lock_gently()) return false;
   require_names();
+  require_references();
   require_carried();
   // A REFRESH that runs: a definition cannot be read meanwhile.
   if (blocked_by_long_holders(originals())) return false;
@@ -732,6 +744,17 @@ void Exchange::require_names() {
         "{} is no longer the table that the migration began with",
         (result.boolean(0, 0) ? table.target->shadow : table.target->source)
             .display()));
+  }
+}
+
+// What foreign keys of the script refer to. What goes from here on, the server
+// misses.
+void Exchange::require_references() {
+  std::vector<const plan::TableTarget*> targets;
+  for (const ExchangeTable& table : tables_) targets.push_back(table.target);
+  const auto lost = plan::lost_references(connection_, targets);
+  if (!lost.empty()) {
+    throw ExchangeRefused("a foreign key of the script cannot be made", lost);
   }
 }
 

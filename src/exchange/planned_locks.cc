@@ -96,6 +96,8 @@ PlannedLocks planned_locks(pg::Connection& connection,
   }
   locks.others =
       names(connection.exec(kNames, {catalog::oid_array(carried.other_oids)}));
+  locks.referenced = names(
+      connection.exec(kNames, {catalog::oid_array(carried.added_references)}));
   std::vector<catalog::Oid> sources;
   sources.reserve(tables.size());
   for (const ExchangeTable& table : tables) {
@@ -127,6 +129,14 @@ PlannedLocks planned_locks(pg::Connection& connection,
                  keys.name == validation.constraint;
         });
     locks.validations.push_back(std::move(validation));
+  }
+  for (const ExchangeTable& table : tables) {
+    for (const plan::AddedForeignKey& key : table.target->added_foreign_keys) {
+      if (!key.validated) continue;
+      locks.validations.push_back({.constraint = key.name,
+                                   .referencing = table.target->source,
+                                   .referenced = key.referenced});
+    }
   }
   locks.analyzes = std::ranges::any_of(
       carried.afterwards,

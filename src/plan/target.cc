@@ -59,6 +59,35 @@ ScriptGrant grant_from(const nlohmann::json& json) {
   return change;
 }
 
+nlohmann::json json_of(const AddedForeignKey& key) {
+  nlohmann::json json{{"name", key.name},
+                      {"columns", key.columns},
+                      {"referenced", json_of(key.referenced)},
+                      {"referenced_columns", key.referenced_columns},
+                      {"definition", key.definition},
+                      {"validated", key.validated},
+                      {"refers", key.refers},
+                      {"matches", key.matches}};
+  if (key.comment) json["comment"] = *key.comment;
+  return json;
+}
+
+AddedForeignKey foreign_key_from(const nlohmann::json& json) {
+  AddedForeignKey key;
+  json.at("name").get_to(key.name);
+  json.at("columns").get_to(key.columns);
+  key.referenced = name_from(json.at("referenced"));
+  json.at("referenced_columns").get_to(key.referenced_columns);
+  json.at("definition").get_to(key.definition);
+  json.at("validated").get_to(key.validated);
+  json.at("refers").get_to(key.refers);
+  json.at("matches").get_to(key.matches);
+  if (json.contains("comment")) {
+    key.comment = json.at("comment").get<std::string>();
+  }
+  return key;
+}
+
 // `all`, each by json_of().
 template <typename Values>
 nlohmann::json array_of(const Values& all) {
@@ -117,7 +146,8 @@ std::string TableTarget::to_json() const {
                         {"grants", array_of(grants)},
                         {"dropped_statistics", array_of(dropped_statistics)},
                         {"dropped_foreign_keys", dropped_foreign_keys},
-                        {"changes", changes}});
+                         {"added_foreign_keys", array_of(added_foreign_keys)},
+                         {"changes", changes}});
 }
 
 TableTarget TableTarget::from_json(const std::string& json) {
@@ -154,6 +184,11 @@ TableTarget TableTarget::from_json(const std::string& json) {
     }
   }
   parsed.at("dropped_foreign_keys").get_to(target.dropped_foreign_keys);
+  if (parsed.contains("added_foreign_keys")) {
+    for (const auto& key : parsed.at("added_foreign_keys")) {
+      target.added_foreign_keys.push_back(foreign_key_from(key));
+    }
+  }
   parsed.at("changes").get_to(target.changes);
   return target;
 }

@@ -13,6 +13,9 @@ namespace pgrecast::exchange {
 // the words of the code that takes the locks. Right at the moment when it is
 // read: what comes to the tables later is locked, too.
 struct PlannedLocks {
+  // ACCESS SHARE, before the exchange: what foreign keys that the script adds
+  // refer to.
+  std::vector<catalog::QualifiedName> referenced;
   // ACCESS SHARE, before the exchange: what materialized views read beside the
   // tables, while they are filled.
   std::vector<catalog::QualifiedName> read_to_fill;

@@ -45,6 +45,26 @@ struct ScriptGrant {
   bool operator==(const ScriptGrant&) const = default;
 };
 
+// A foreign key that the script adds. The shadow has none: its rows come and go
+// as rounds bring them, and deletes from the other table would meet it. So it
+// is made in the exchange, NOT VALID, and validated afterwards.
+struct AddedForeignKey {
+  std::string name;
+  std::vector<std::string> columns;
+  // At the other end, as it is called now and after the exchange.
+  catalog::QualifiedName referenced;
+  std::vector<std::string> referenced_columns;
+  // As the server prints it with an empty search_path, without NOT VALID.
+  std::string definition;
+  bool validated = true;  // else the script says NOT VALID
+  std::optional<std::string> comment;
+  // Conditions: that a row `s` refers to a row at all, and that it is `u`.
+  std::string refers;
+  std::string matches;
+
+  bool operator==(const AddedForeignKey&) const = default;
+};
+
 // One table of a migration: what it shall become, and how.
 struct TableTarget {
   std::uint32_t ordinal = 0;  // also the change buffer's TableId
@@ -75,6 +95,7 @@ struct TableTarget {
   // Foreign keys of the source that the script drops, itself or with a column
   // of theirs: they are not made again.
   std::set<std::string> dropped_foreign_keys;
+  std::vector<AddedForeignKey> added_foreign_keys;
   // For people: what the script changes, a line each.
   std::vector<std::string> changes;
 

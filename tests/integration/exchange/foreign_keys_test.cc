@@ -71,6 +71,85 @@ INSERT INTO parts VALUES (1, 1), (2, 2))sql");
             "0");
 }
 
+class AddedForeignKeysTest : public ForeignKeysTest {
+ protected:
+  void SetUp() override {
+    ForeignKeysTest::SetUp();
+    admin_.exec(
+        "CREATE TABLE \"U u\" (id int PRIMARY KEY); "
+        "INSERT INTO \"U u\" SELECT generate_series(1, 9)");
+    make_shadow("t");
+  }
+
+  static plan::AddedForeignKey key(const std::string& name,
+                                   const std::string& referenced,
+                                   const std::string& definition) {
+    plan::AddedForeignKey added;
+    added.name = name;
+    added.columns = {"v"};
+    added.referenced = {.schema = "public", .name = referenced};
+    added.referenced_columns = {"id"};
+    added.definition = definition;
+    return added;
+  }
+
+  // t, of which the script adds a foreign key to "U u".
+  ExchangeTable t_with_key() {
+    ExchangeTable made = table("t");
+    last_target().changes = {"adds a foreign key"};
+    last_target().added_foreign_keys = {
+        key("up", "U u", "FOREIGN KEY (v) REFERENCES public.\"U u\"(id)")};
+    return made;
+  }
+};
+
+TEST_F(AddedForeignKeysTest, AreMadeAsTheScriptSaysAndProved) {
+  admin_.exec("CREATE TABLE other (id int PRIMARY KEY, v int)");
+  make_shadow("other");
+  const ExchangeTable t = t_with_key();
+  auto& of_t = last_target().added_foreign_keys;
+  of_t[0].comment = "it's up";
+  of_t.push_back(key("self", "t",
+                     "FOREIGN KEY (v) REFERENCES public.t(id) ON DELETE "
+                     "CASCADE DEFERRABLE"));
+  of_t[1].validated = false;
+  const ExchangeTable other = table("other");
+  last_target().changes = {"adds a foreign key"};
+  last_target().added_foreign_keys = {
+      key("to t", "t", "FOREIGN KEY (v) REFERENCES public.t(id)")};
+  last_target().added_foreign_keys[0].comment = "commented";
+
+  exchange({t, other});
+
+  EXPECT_EQ(definitions(),
+            "t self FOREIGN KEY (v) REFERENCES t(id) ON DELETE CASCADE "
+            "DEFERRABLE NOT VALID f f\n"
+            "other to t FOREIGN KEY (v) REFERENCES t(id) t f commented\n"
+            "t up FOREIGN KEY (v) REFERENCES \"U u\"(id) t f it's up");
+  EXPECT_EQ(admin_.try_exec("UPDATE t SET v = 77"), "23503");
+  EXPECT_EQ(admin_.try_exec("DELETE FROM \"U u\" WHERE id = 2"), "23503");
+}
+
+TEST_F(AddedForeignKeysTest, FindWhatTheyReferToOrNothingIsExchanged) {
+  const ExchangeTable t = t_with_key();
+  Session other = session();
+  for (const char* lost : {"ALTER TABLE \"U u\" DROP CONSTRAINT \"U u_pkey\"",
+                           "DROP TABLE \"U u\""}) {
+    admin_.exec(lost);
+    try {
+      attempt({t});
+      ADD_FAILURE() << lost;
+    } catch (const ExchangeRefused& refused) {
+      EXPECT_THAT(refused.differences(),
+                  ::testing::ElementsAre(::testing::MatchesRegex(
+                      "foreign key up of public.t: public.U u (has no unique "
+                      "constraint on .id. any more|is gone)")));
+    }
+    EXPECT_EQ(oid("public", "t"), t.source_oid);
+    EXPECT_EQ(other.try_exec("BEGIN; LOCK TABLE t NOWAIT; ROLLBACK"), kSuccess);
+  }
+}
+
 // The exchange locks t first, its OID being the lower one, and then waits for
 // `other`, which the writer holds; who then comes for t.  Had the exchange not
 // let go before the server looks for deadlocks, the writer could have been the

@@ -24,6 +24,7 @@ CREATE TABLE public.t (
   v int, p int REFERENCES parent);
 CREATE TABLE public.child (t int REFERENCES t);
 CREATE TABLE public.guarded (id int);
+CREATE TABLE public.extra (id bigint PRIMARY KEY);
 CREATE POLICY only_ours ON public.guarded
   USING (EXISTS (SELECT FROM public.t WHERE t.id = guarded.id));
 CREATE TABLE public.source_of_rule (id int);
@@ -69,7 +70,13 @@ Locked names(const std::vector<catalog::QualifiedName>& of) {
 
 TEST_F(PlannedLocksTest, AreThoseThatAnExchangeHolds) {
   ExchangeTable t = table("t");
-  last_target().changes = {"v becomes bigint"};
+  last_target().changes = {"v becomes bigint", "refers to extra"};
+  last_target().added_foreign_keys.emplace_back();
+  plan::AddedForeignKey& added = last_target().added_foreign_keys.back();
+  added.name = "more";
+  added.referenced = {.schema = "public", .name = "extra"};
+  added.referenced_columns = {"id"};
+  added.definition = "FOREIGN KEY (v) REFERENCES public.extra(id)";
   live_ = value(
       "SELECT array_agg(c.oid)::text FROM pg_class c WHERE c.relnamespace = "
       "'public'::regnamespace AND c.relkind IN ('r', 'v', 'S')");
@@ -101,11 +108,13 @@ TEST_F(PlannedLocksTest, AreThoseThatAnExchangeHolds) {
   EXPECT_THAT(held, ::testing::IsSupersetOf(held_more_weakly));
   EXPECT_THAT(gently, ::testing::IsSupersetOf(names(planned.others)));
   EXPECT_THAT(held, ::testing::IsSupersetOf(gently));
-  EXPECT_THAT(exclusive, ::testing::IsSupersetOf(
-                             {"public.t", "public.parent", "public.child",
-                              "public.guarded", "public.source_of_rule",
-                              "public.plain", "public.wide", "public.above"}));
-  EXPECT_EQ(planned.validations.size(), 2U);
+  EXPECT_THAT(exclusive,
+              ::testing::IsSupersetOf(
+                  {"public.t", "public.parent", "public.child",
+                   "public.guarded", "public.source_of_rule", "public.extra",
+                   "public.plain", "public.wide", "public.above"}));
+  EXPECT_EQ(planned.validations.size(), 3U);
+  EXPECT_EQ(names(planned.referenced), Locked{"public.extra"});
 }
 
 // By way of views, and of what is to be filled itself; what is filled already
