@@ -229,8 +229,9 @@ void do_afterwards(pg::Connection& connection,
   if (broken.empty()) return;
   throw copy::DataRejected(
       "the exchange is done, but rows break foreign keys that were valid "
-      "before (written past them, say, under session_replication_role); new "
-      "rows are checked already",
+      "before (written past them, say, under session_replication_role) or that "
+      "the script adds (written after it was looked for such rows); new rows "
+      "are checked already",
       std::move(broken));
 }
 

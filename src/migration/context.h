@@ -160,6 +160,14 @@ struct PassResult {
 // A pass over all tables, beside rounds.
 PassResult verify_tables(Context& context);
 
+// references.cc
+// Whether the rows of the new tables find what the foreign keys refer to that
+// the script adds; as of an exact round at the beginning. What comes later the
+// validation after the exchange finds. Throws copy::DataRejected, which names
+// rows that do not, and exchange::ExchangeRefused where what they refer to is
+// gone.
+void look_for_references(Context& context);
+
 // cutting_over.cc
 void cut_over(Context& context);
 

@@ -1,6 +1,7 @@
 // The new table as statements that make it.
 
 #include "pgrecast/base/text.h"
+#include "pgrecast/pg/quote.h"
 
 #include "column_shape.h"
 #include "reporting.h"
@@ -179,6 +180,11 @@ std::vector<std::string> target_ddl(pg::Connection& connection,
                       {table.shadow_oid, source, quoted.text(0, 1)});
   for (int row = 0; row < after.rows(); ++row) {
     ddl.emplace_back(after.text(row, 0));
+  }
+  for (const plan::AddedForeignKey& key : table.target->added_foreign_keys) {
+    ddl.push_back(fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}{}", source,
+                              pg::quote_identifier(key.name), key.definition,
+                              key.validated ? "" : " NOT VALID"));
   }
   return ddl;
 }

@@ -65,9 +65,14 @@ class Steps {
         "2 min", kNobody);
     add("prepare", kShareUpdateExclusive, sources_, "an instant, to publish",
         "2 min", kMaintenance);
+    const Names referenced = displayed(planned_.referenced);
+    add("prepare", kAccessShare, referenced,
+        "while the new tables are made, for foreign keys of the script", "5 s",
+        kNobody);
     for (const char* step : {"copy", "settle", "index", "catch up", "verify"}) {
       add(step, kAccessShare, sources_, kBatch, "10 s", kNobody);
     }
+    add("verify", kAccessShare, referenced, kBatch, "10 s", kNobody);
   }
 
   void exchange() {

@@ -87,14 +87,19 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid AND n.nspname = $2
 ORDER BY s.stxname)sql";
 
-// Those that the source has come along otherwise (report_carried.cc), foreign
-// keys too.
-void append_statistics(pg::Connection& connection,
-                       const exchange::ExchangeTable& table,
-                       std::vector<ShapeChange>& changes) {
+// Those that the source has come along otherwise (report_carried.cc).
+void append_keys_and_statistics(pg::Connection& connection,
+                                const exchange::ExchangeTable& table,
+                                std::vector<ShapeChange>& changes) {
   for (const std::string& gone : table.target->dropped_foreign_keys) {
     changes.push_back(
         {.what = "foreign key " + gone, .before = "dropped", .after = ""});
+  }
+  for (const plan::AddedForeignKey& key : table.target->added_foreign_keys) {
+    changes.push_back(
+        {.what = "foreign key " + key.name,
+         .before = "",
+         .after = key.definition + (key.validated ? "" : " NOT VALID")});
   }
   for (const catalog::QualifiedName& gone : table.target->dropped_statistics) {
     changes.push_back(
@@ -218,7 +223,7 @@ std::vector<ShapeChange> shape_changes(pg::Connection& connection,
     if (before.contains(fact)) continue;
     changes.push_back({.what = fact, .before = "", .after = value});
   }
-  append_statistics(connection, table, changes);
+  append_keys_and_statistics(connection, table, changes);
   append_grants(*table.target, changes);
   return changes;
 }

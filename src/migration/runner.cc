@@ -422,6 +422,7 @@ void Runner::Impl::go_on() {
       }
       if (phase == Phase::kVerifying) {
         if (verification_owed()) verify();
+        look_for_references(context_);
         context_.enter(Phase::kReady);
       }
       if (phase == Phase::kReady) {
@@ -493,6 +494,7 @@ void Runner::Impl::wait_until_asked() {
     catch_up(context_, false);
     if (context_.options.verify && verify_again.passed()) {
       verify();
+      look_for_references(context_);
       verify_again = Deadline::in(kVerifyAgainEvery);
     }
     context_.control->wait_readable(Deadline::in(kReadyRest));
