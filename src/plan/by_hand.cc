@@ -54,11 +54,13 @@ void fill(pg::Connection& connection, const HandTable& table, Oid clone) {
 class Hand {
  public:
   Hand(pg::Connection& connection, const script::Script& script,
-       const catalog::Settings& at_start, const std::vector<HandTable>& tables)
+       const catalog::Settings& at_start, const std::vector<HandTable>& tables,
+       const std::map<std::size_t, std::vector<std::string>>& foreign_keys_of)
       : connection_(&connection),
         script_(&script),
         settings_(connection, script, at_start),
-        tables_(&tables) {}
+        tables_(&tables),
+        foreign_keys_of_(&foreign_keys_of) {}
 
   std::vector<NativeStep> run(const std::set<TakenName>& taken);
 
@@ -71,6 +73,8 @@ class Hand {
     bool recreated = false;
     std::set<std::string> partitions;
     std::set<std::string> dropped_foreign_keys;
+    // OIDs of the constraints that stand in for foreign keys of the script.
+    std::vector<std::string> stand_ins;
   };
 
   void make_clone(std::size_t table);
@@ -108,6 +112,10 @@ class Hand {
   void apply(const script::Statement& statement,
              const script::AlterTable& body);
   void run_on_table(const script::Statement& statement, std::size_t table);
+  void run_without_foreign_keys(const script::Statement& statement,
+                                std::size_t table);
+  void stand_in_for_added(std::size_t table, const std::string& name);
+  void drop_stand_ins(std::size_t table);
   template <typename Body>
   void apply(const script::Statement& statement, const Body& body) {
     run_on_table(statement, table_of(body.table));
@@ -117,6 +125,7 @@ class Hand {
   const script::Script* script_;
   ScriptSettings settings_;
   const std::vector<HandTable>* tables_;
+  const std::map<std::size_t, std::vector<std::string>>* foreign_keys_of_;
   std::vector<State> states_;
 };
 
@@ -214,7 +223,50 @@ void Hand::apply(const script::Statement& statement,
       states_[table].dropped_foreign_keys.insert(subcommand.name);
     }
   }
-  run_on_table(statement, table);
+  if (body.foreign_keys.empty()) return run_on_table(statement, table);
+  run_without_foreign_keys(statement, table);
+}
+
+void Hand::run_without_foreign_keys(const script::Statement& statement,
+                                    std::size_t table) {
+  put_rows_back(table);
+  const auto rest = script_->without_foreign_keys(
+      statement, (*tables_)[table].clone.quoted());
+  if (rest) run(statement, *rest);
+  const auto names = foreign_keys_of_->find(statement.span.begin);
+  if (names == foreign_keys_of_->end()) return;
+  for (const std::string& name : names->second) {
+    stand_in_for_added(table, name);
+  }
+}
+
+// One whose column is gone has gone with it, but not what stood in for it.
+void Hand::stand_in_for_added(std::size_t table, const std::string& name) {
+  const std::string clone = (*tables_)[table].clone.quoted();
+  const std::string quoted = pg::quote_identifier(name);
+  connection_->exec(
+      fmt::format("ALTER TABLE {0} DROP CONSTRAINT IF EXISTS {1}; "
+                  "ALTER TABLE {0} ADD CONSTRAINT {1} CHECK (true) NOT VALID",
+                  clone, quoted));
+  states_[table].stand_ins.emplace_back(
+      connection_
+          ->exec("SELECT oid FROM pg_catalog.pg_constraint"
+                 " WHERE conrelid = $1::pg_catalog.oid AND conname = $2",
+                 {states_[table].oid, name})
+          .text(0, 0));
+}
+
+void Hand::drop_stand_ins(std::size_t table) {
+  const pg::Result found = connection_->exec(
+      "SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint"
+      " WHERE conrelid = $1::pg_catalog.oid"
+      "  AND oid = ANY ($2::pg_catalog.oid[])",
+      {states_[table].oid, pg::array_literal(states_[table].stand_ins)});
+  for (int row = 0; row < found.rows(); ++row) {
+    connection_->exec(fmt::format("ALTER TABLE {} DROP CONSTRAINT {}",
+                                  (*tables_)[table].clone.quoted(),
+                                  found.text(row, 0)));
+  }
 }
 
 void Hand::apply(const script::Statement& statement,
@@ -388,18 +440,21 @@ std::vector<NativeStep> Hand::run(const std::set<TakenName>& taken) {
         !std::holds_alternative<script::TransactionMark>(statement.body);
     if (runs) steps.push_back(run(statement));
   }
-  for (std::size_t i = 0; i < tables_->size(); ++i) put_rows_back(i);
+  for (std::size_t i = 0; i < tables_->size(); ++i) {
+    put_rows_back(i);
+    drop_stand_ins(i);
+  }
   return steps;
 }
 
 }  // namespace
 
-std::vector<NativeStep> run_by_hand(pg::Connection& connection,
-                                    const script::Script& script,
-                                    const catalog::Settings& at_start,
-                                    const std::vector<HandTable>& tables,
-                                    const std::set<TakenName>& taken) {
-  return Hand(connection, script, at_start, tables).run(taken);
+std::vector<NativeStep> run_by_hand(
+    pg::Connection& connection, const script::Script& script,
+    const catalog::Settings& at_start, const std::vector<HandTable>& tables,
+    const std::set<TakenName>& taken,
+    const std::map<std::size_t, std::vector<std::string>>& foreign_keys_of) {
+  return Hand(connection, script, at_start, tables, foreign_keys_of).run(taken);
 }
 
 }  // namespace pgrecast::plan

@@ -11,6 +11,8 @@
 
 #include "sample.h"
 
+#include <cstddef>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -53,11 +55,15 @@ class HandFailure : public Error {
 // the caller's, which is to be rolled back, in whose snapshot the places hold.
 // Throws HandFailure.
 //
+// A foreign key that a statement adds is left out: a sample finds nothing to
+// refer to. `foreign_keys_of` says what the server calls it, so that later
+// statements find a constraint of that name (see Folded).
+//
 // Answers what each statement did to its clone, but for SET, BEGIN and COMMIT.
-std::vector<NativeStep> run_by_hand(pg::Connection& connection,
-                                    const script::Script& script,
-                                    const catalog::Settings& at_start,
-                                    const std::vector<HandTable>& tables,
-                                    const std::set<TakenName>& taken);
+std::vector<NativeStep> run_by_hand(
+    pg::Connection& connection, const script::Script& script,
+    const catalog::Settings& at_start, const std::vector<HandTable>& tables,
+    const std::set<TakenName>& taken,
+    const std::map<std::size_t, std::vector<std::string>>& foreign_keys_of);
 
 }  // namespace pgrecast::plan

@@ -91,6 +91,7 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   }
   settings_.finish();
   if (!made_under_) made_under_ = settings_.values();
+  take_foreign_keys();
   Folded folded;
   for (Folding& folding : foldings_) {
     folded.targets.push_back(
@@ -102,6 +103,7 @@ Folded Folder::fold(const std::vector<FoldTable>& tables) {
   std::ranges::move(rules_.notes(), std::back_inserter(folded.notes));
   std::ranges::move(notes_, std::back_inserter(folded.notes));
   folded.warnings = rules_.warnings();
+  folded.foreign_keys_of = std::move(foreign_keys_of_);
   return folded;
 }
 

@@ -4,7 +4,6 @@
 #include "pgrecast/pg/quote.h"
 
 #include "folder.h"
-#include "foreign_keys.h"
 #include "key_conversion.h"
 
 #include <fmt/format.h>
@@ -21,62 +20,6 @@ namespace pgrecast::plan {
 using catalog::Column;
 using pg::quote_identifier;
 
-// The clone has no foreign keys: the statement would fail there, or, with IF
-// EXISTS, do nothing without a word, and the exchange carry the constraint
-// over.
-void Folder::refuse_foreign_key(const Folding& folding, std::size_t offset,
-                                const std::string& name) {
-  const pg::Result found = connection_->exec(
-      "SELECT FROM pg_catalog.pg_constraint WHERE conname = $1"
-      " AND conrelid = $2::pg_catalog.oid AND contype = 'f'",
-      {name, folding.table->source.oid});
-  if (found.empty() || folding.dropped_foreign_keys.contains(name)) return;
-  refuse(offset,
-         fmt::format("{} is a foreign key, which a migration carries over as "
-                     "it is",
-                     name),
-         "change it before or after the migration: that needs no rewrite");
-}
-
-// The source's, once, unless the script has named the whole shape: that has
-// none.
-void Folder::drop_foreign_key(Folding& folding, std::size_t offset,
-                              const std::string& name) {
-  if (!folding.recreated && !folding.dropped_foreign_keys.contains(name) &&
-      stand_in_for_foreign_key(*connection_, folding.table->source.oid,
-                               folding.shadow_oid, folding.table->shadow,
-                               name)) {
-    folding.dropped_foreign_keys.insert(name);
-    return;
-  }
-  refuse_foreign_key(folding, offset, name);
-}
-
-// As by hand, a column takes the foreign keys along that it is a part of.
-void Folder::drop_foreign_keys_of_lost_columns(Folding& folding) {
-  if (folding.recreated) return;
-  const pg::Result keys = connection_->exec(
-      "SELECT c.conname, a.attname FROM pg_catalog.pg_constraint c"
-      " JOIN pg_catalog.pg_attribute a"
-      "  ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)"
-      " WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'"
-      "  AND c.conparentid = 0 ORDER BY c.conname",
-      {folding.table->source.oid});
-  for (int row = 0; row < keys.rows(); ++row) {
-    const auto column = std::ranges::find(
-        folding.at_first, keys.text(row, 1),
-        [](const Column& one) -> std::string_view { return one.name; });
-    if (column == folding.at_first.end() ||
-        find_attnum(folding.columns, column->attnum) != nullptr ||
-        !folding.dropped_foreign_keys.emplace(keys.text(row, 0)).second) {
-      continue;
-    }
-    folding.changes.push_back(
-        fmt::format("foreign key {} dropped with column {}", keys.text(row, 0),
-                    column->name));
-  }
-}
-
 void Folder::apply(const script::Statement& statement,
                    const script::AlterTable& body) {
   Folding& folding = folding_of(statement, body.table);
@@ -90,13 +33,14 @@ void Folder::apply(const script::Statement& statement,
       drop_foreign_key(folding, subcommand.span.begin, subcommand.name);
     }
   }
-  run_on_clone(statement, folding);
+  run_alter_table(statement, folding, body);
   reshape(statement, folding, body);
   drop_foreign_keys_of_lost_columns(folding);
   // Of columns, reshape() tells. What is not told counts as unchanged.
   for (const script::Subcommand& subcommand : body.subcommands) {
     if (subcommand.kind == script::AlterKind::kColumnType ||
         subcommand.kind == script::AlterKind::kAddColumn ||
+        subcommand.kind == script::AlterKind::kAddForeignKey ||
         subcommand.kind == script::AlterKind::kDropColumn) {
       continue;
     }

@@ -207,6 +207,7 @@ TableTarget Folder::finish(Folding& folding, std::uint32_t ordinal) {
   target.partitions = read_partitions(*connection_, folding.shadow_oid);
   target.dropped_statistics = folding.dropped_statistics;
   target.dropped_foreign_keys = folding.dropped_foreign_keys;
+  target.added_foreign_keys = folding.added_foreign_keys;
   finish_grants(folding, target);
   if (folding.recreated) {
     keep_replica_identity(*connection_, folding.table->source.oid,

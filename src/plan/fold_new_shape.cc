@@ -109,6 +109,7 @@ void Folder::apply(const script::Statement& statement,
                        join(made, ", ")),
            "put it behind CREATE TABLE, or into it");
   }
+  refuse_references_to(statement, folding);
   const auto comments =
       comments_by_column(*connection_, folding.shadow_oid, shadow);
   connection_->exec("DROP TABLE " + shadow);

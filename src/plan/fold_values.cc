@@ -195,6 +195,8 @@ void Folder::apply(const script::Statement& statement,
   const std::string alias =
       body.alias ? quote_identifier(*body.alias) : source_alias(folding);
   for (const script::Assignment& assignment : body.assignments) {
+    refuse_cascade(assignment.expression.span.begin, folding,
+                   &assignment.column);
     for (const auto& [attnum, value] : folding.key) {
       if (find_attnum(folding.columns, attnum)->name == assignment.column) {
         refuse(assignment.expression.span.begin,
@@ -263,6 +265,7 @@ void Folder::apply(const script::Statement& statement,
   Folding& folding = folding_of(statement, body.table);
   refuse_only(folding, body.table);
   refuse_rules(statement, folding, '4', "DELETE");
+  refuse_cascade(statement.span.begin, folding, nullptr);
   check_expression(folding, body.where, body.alias);
   computes_values(statement);
   run_on_clone(statement, folding);

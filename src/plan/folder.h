@@ -23,7 +23,8 @@
 namespace pgrecast::plan {
 
 // fold(), statement by statement. Which file has what: fold.cc the order of
-// things, and what concerns no table; fold_columns.cc ALTER TABLE;
+// things, and what concerns no table; fold_columns.cc ALTER TABLE, but for
+// fold_foreign_keys.cc;
 // fold_values.cc UPDATE, DELETE and every expression; fold_objects.cc indexes,
 // comments, grants and statistics; fold_new_shape.cc CREATE TABLE;
 // fold_finish.cc the target.
@@ -89,6 +90,8 @@ class Folder {
   Folding& folding_of(const script::Statement& statement,
                       const script::TableName& name);
   void run_on_clone(const script::Statement& statement, Folding& folding);
+  void run_alter_table(const script::Statement& statement, Folding& folding,
+                       const script::AlterTable& body);
   void run_script_sql(const script::Statement& statement,
                       const std::string& sql);
   void reshape(const script::Statement& statement, Folding& folding,
@@ -118,6 +121,18 @@ class Folder {
                         const std::string& name);
   void drop_foreign_keys_of_lost_columns(Folding& folding);
   void refuse_only(const Folding& folding, const script::TableName& table);
+  // Where the clone's foreign key leads: a clone, or a stand-in.
+  std::string place_of_referenced(const script::AddedForeignKey& key,
+                                  const Folding& folding);
+  std::string stand_in(const script::TableName& name, catalog::Oid oid,
+                       const Folding& folding);
+  // Rows of another table that by hand would change with these: `column`: that
+  // is set; nullptr: rows are deleted.
+  void refuse_cascade(std::size_t offset, const Folding& folding,
+                      const std::string* column);
+  void refuse_references_to(const script::Statement& statement,
+                            const Folding& folding);
+  void take_foreign_keys();
   void refuse_rules(const script::Statement& statement, const Folding& folding,
                     char event, const char* word);
   // An index that is no clone's: refused, but where nothing has that name.
@@ -153,6 +168,11 @@ class Folder {
   std::optional<catalog::Settings> made_under_;
   std::vector<Folding> foldings_;
   std::vector<std::string> notes_;
+  // Empty tables like those that foreign keys refer to and the script does not
+  // reshape, by the OID of the real one.
+  std::map<catalog::Oid, catalog::QualifiedName> stand_ins_;
+  // By a statement's place: the foreign keys that it adds.
+  std::map<std::size_t, std::vector<std::string>> foreign_keys_of_;
 };
 
 }  // namespace pgrecast::plan

@@ -44,6 +44,7 @@ struct Folding {
   std::size_t first_grant = 0;  // where it stands
   std::vector<catalog::QualifiedName> dropped_statistics;
   std::set<std::string> dropped_foreign_keys;
+  std::vector<AddedForeignKey> added_foreign_keys;  // at the script's end
 };
 
 // The columns of the query that tell a row's place.

@@ -49,6 +49,8 @@ Lock lock_of(script::AlterKind kind) {
     case script::AlterKind::kCluster:
     case script::AlterKind::kValidateConstraint:
       return Lock::kShareUpdateExclusive;
+    case script::AlterKind::kAddForeignKey:
+      return Lock::kShareRowExclusive;
     default:
       return Lock::kAccessExclusive;
   }
@@ -116,6 +118,14 @@ bool has(const script::AlterTable& alter, script::AlterKind kind) {
          alter.subcommands.end();
 }
 
+// Which is left out on a clone.
+bool checks_foreign_keys(const script::Statement& statement) {
+  const auto* alter = std::get_if<script::AlterTable>(&statement.body);
+  return alter != nullptr &&
+         std::ranges::any_of(alter->foreign_keys,
+                             &script::AddedForeignKey::checked);
+}
+
 struct InsteadOf {
   Effect effect;
 
@@ -130,7 +140,8 @@ struct InsteadOf {
                : "DROP INDEX CONCURRENTLY, in no transaction: nobody waits";
   }
   std::string operator()(const script::AlterTable& alter) const {
-    const bool adds = has(alter, script::AlterKind::kAddConstraint);
+    const bool adds = has(alter, script::AlterKind::kAddConstraint) ||
+                      has(alter, script::AlterKind::kAddForeignKey);
     if (effect == Effect::kBuildsIndexes) {
       return adds ? "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT .. "
                     "USING INDEX"
@@ -202,7 +213,9 @@ Effect effect_of(const script::Statement& statement, const TableFiles& before,
   if (!std::ranges::includes(before.indexes, after.indexes)) {
     return Effect::kBuildsIndexes;
   }
-  return after.scans > before.scans ? Effect::kReadsRows : Effect::kCatalogs;
+  return after.scans > before.scans || checks_foreign_keys(statement)
+             ? Effect::kReadsRows
+             : Effect::kCatalogs;
 }
 
 NativeStep native_step(const script::Script& script,

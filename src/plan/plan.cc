@@ -262,6 +262,7 @@ std::vector<FoldTable> fold_into(pg::Connection& connection,
     connection.exec("ROLLBACK TO SAVEPOINT clones");
   }
   plan.targets = std::move(folded.targets);
+  plan.foreign_keys_of = std::move(folded.foreign_keys_of);
   plan.settings = std::move(folded.settings);
   plan.notes = std::move(folded.notes);
   std::ranges::move(folded.warnings, std::back_inserter(plan.warnings));

@@ -146,8 +146,8 @@ std::string TableTarget::to_json() const {
                         {"grants", array_of(grants)},
                         {"dropped_statistics", array_of(dropped_statistics)},
                         {"dropped_foreign_keys", dropped_foreign_keys},
-                         {"added_foreign_keys", array_of(added_foreign_keys)},
-                         {"changes", changes}});
+                        {"added_foreign_keys", array_of(added_foreign_keys)},
+                        {"changes", changes}});
 }
 
 TableTarget TableTarget::from_json(const std::string& json) {

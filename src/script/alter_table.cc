@@ -94,10 +94,6 @@ struct Part {
   std::size_t end = 0;
 };
 
-bool is_foreign_key(const Tree& constraint) {
-  return text_field(constraint, "contype") == "CONSTR_FOREIGN";
-}
-
 bool is_serial(const Tree& type_name) {
   constexpr std::array<std::string_view, 6> kNames{
       "serial", "serial2", "serial4", "serial8", "smallserial", "bigserial"};
@@ -162,9 +158,7 @@ class AlterTableReader {
         refuse_restart(part, command);
         break;
       case AlterKind::kAddConstraint:
-        refuse_foreign_key(field(field(command, "def"), "Constraint"));
-        subcommand.name =
-            text_field(field(field(command, "def"), "Constraint"), "conname");
+        take_constraint(subcommand, field(field(command, "def"), "Constraint"));
         break;
       default:
         break;
@@ -201,12 +195,16 @@ class AlterTableReader {
     }
   }
 
-  void refuse_foreign_key(const Tree& constraint) const {
+  void take_constraint(Subcommand& subcommand, const Tree& constraint) {
+    subcommand.name = text_field(constraint, "conname");
     if (!is_foreign_key(constraint)) return;
-    reader_.refuse(location(constraint).value_or(reader_.span().begin),
-                   "adding a foreign key needs no migration",
-                   "add it afterwards, NOT VALID, and then VALIDATE "
-                   "CONSTRAINT: no writer waits for that");
+    subcommand.kind = AlterKind::kAddForeignKey;
+    result_.foreign_keys.push_back(
+        {.referenced = reader_.table_name(field(constraint, "pktable")),
+         .name = subcommand.name,
+         .subcommand = result_.subcommands.size(),
+         .clause = subcommand.span,
+         .checked = !flag_field(constraint, "skip_validation")});
   }
 
   // ALTER [COLUMN] c [SET DATA] TYPE type [COLLATE c] [USING expression]
@@ -263,7 +261,7 @@ class AlterTableReader {
     added.type = take_added_type(part, column);
     for (const Tree& item : field(column, "constraints")) {
       const Tree& constraint = field(item, "Constraint");
-      refuse_foreign_key(constraint);
+      if (is_foreign_key(constraint)) take_reference(part, column, constraint);
       const std::string kind = text_field(constraint, "contype");
       if (kind == "CONSTR_IDENTITY") added.identity = true;
       if (kind == "CONSTR_DEFAULT") {
@@ -277,6 +275,27 @@ class AlterTableReader {
       }
     }
     result_.added.push_back(std::move(added));
+  }
+
+  // [CONSTRAINT name] REFERENCES u .. [DEFERRABLE ..]
+  void take_reference(Part part, const Tree& column, const Tree& constraint) {
+    const std::size_t begin = reader_.index_of(constraint);
+    result_.foreign_keys.push_back(
+        {.referenced = reader_.table_name(field(constraint, "pktable")),
+         .name = text_field(constraint, "conname"),
+         .subcommand = result_.subcommands.size(),
+         .clause = reader_.span_of(
+             begin, first_clause_behind(column, begin, part.end)),
+         .checked = has_default(column)});
+  }
+
+  static bool has_default(const Tree& column) {
+    const Tree& constraints = field(column, "constraints");
+    return std::any_of(
+        constraints.begin(), constraints.end(), [](const Tree& item) {
+          return text_field(field(item, "Constraint"), "contype") ==
+                 "CONSTR_DEFAULT";
+        });
   }
 
   void refuse_second(const Tree& constraint,
@@ -297,7 +316,8 @@ class AlterTableReader {
     return type;
   }
 
-  // Where the first constraint or COLLATE behind the token begins.
+  // Where the first constraint or COLLATE behind the token begins: not those
+  // that only say more of the one before them.
   std::size_t first_clause_behind(const Tree& column, std::size_t token,
                                   std::size_t end) const {
     const auto consider = [&](const Tree& clause) {
@@ -306,7 +326,8 @@ class AlterTableReader {
       if (begin > token) end = std::min(end, begin);
     };
     for (const Tree& item : field(column, "constraints")) {
-      consider(field(item, "Constraint"));
+      const Tree& constraint = field(item, "Constraint");
+      if (!is_attribute(constraint)) consider(constraint);
     }
     consider(field(column, "collClause"));
     return end;

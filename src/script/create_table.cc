@@ -23,12 +23,11 @@ bool is_serial(const Tree& column) {
 
 void refuse_foreign_key(const StatementReader& reader, const Tree& item) {
   const Tree& constraint = field(item, "Constraint");
-  if (text_field(constraint, "contype") != "CONSTR_FOREIGN") return;
-  reader.refuse(
-      location(constraint).value_or(reader.span().begin),
-      "adding a foreign key needs no migration",
-      "add it afterwards, NOT VALID, and then VALIDATE CONSTRAINT: no "
-      "writer waits for that");
+  if (!is_foreign_key(constraint)) return;
+  reader.refuse(location(constraint).value_or(reader.span().begin),
+                "CREATE TABLE says nothing of foreign keys: those that there "
+                "are stay",
+                "add it behind, with ALTER TABLE .. ADD FOREIGN KEY");
 }
 
 void check_element(const StatementReader& reader, const Tree& element) {

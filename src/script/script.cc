@@ -1,6 +1,7 @@
 #include "pgrecast/script/script.h"
 
 #include "pgrecast/base/assert.h"
+#include "pgrecast/base/text.h"
 
 #include "new_names.h"
 #include "place_of.h"
@@ -322,6 +323,55 @@ std::string Script::with_table_replaced(const Statement& statement,
   require_renamed(source(), table->span.begin, result,
                   with_table(tree_of(source(), statement),
                              tree_of_name(source(), statement, replacement)));
+  return result;
+}
+
+std::string Script::with_tables_replaced(
+    const Statement& statement, std::string_view replacement,
+    const std::vector<std::string>& referenced) const {
+  const auto& alter = std::get<AlterTable>(statement.body);
+  PGRECAST_ASSERT(referenced.size() == alter.foreign_keys.size(), "line={}",
+                  statement.place.line);
+  std::vector<Replacement> replacements{
+      {alter.table.span, spaced(source(), alter.table.span, replacement)}};
+  std::vector<Tree> names;
+  for (std::size_t i = 0; i < referenced.size(); ++i) {
+    const Span span = alter.foreign_keys[i].referenced.span;
+    replacements.push_back({span, spaced(source(), span, referenced[i])});
+    names.push_back(tree_of_name(source(), statement, referenced[i]));
+  }
+  std::string result = slice_with(statement.span, std::move(replacements));
+  require_renamed(source(), alter.table.span.begin, result,
+                  with_references(with_table(tree_of(source(), statement),
+                                             tree_of_name(source(), statement,
+                                                          replacement)),
+                                  names));
+  return result;
+}
+
+std::optional<std::string> Script::without_foreign_keys(
+    const Statement& statement, std::string_view replacement) const {
+  const auto& alter = std::get<AlterTable>(statement.body);
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < alter.subcommands.size(); ++i) {
+    if (alter.subcommands[i].kind == AlterKind::kAddForeignKey) continue;
+    std::vector<Replacement> clauses;
+    for (const AddedForeignKey& key : alter.foreign_keys) {
+      if (key.subcommand == i) clauses.push_back({key.clause, ""});
+    }
+    kept.push_back(slice_with(alter.subcommands[i].span, std::move(clauses)));
+  }
+  if (kept.empty()) return std::nullopt;
+  const Span head{.begin = statement.span.begin,
+                  .end = alter.subcommands.front().span.begin};
+  std::string result =
+      slice_with(head, {{alter.table.span,
+                         spaced(source(), alter.table.span, replacement)}}) +
+      join(kept, ", ");
+  require_renamed(source(), alter.table.span.begin, result,
+                  script::without_foreign_keys(with_table(
+                      tree_of(source(), statement),
+                      tree_of_name(source(), statement, replacement))));
   return result;
 }
 

@@ -58,6 +58,14 @@ std::vector<std::string> string_list(const Tree& list) {
   return names;
 }
 
+bool is_foreign_key(const Tree& constraint) {
+  return text_field(constraint, "contype") == "CONSTR_FOREIGN";
+}
+
+bool is_attribute(const Tree& constraint) {
+  return text_field(constraint, "contype").starts_with("CONSTR_ATTR_");
+}
+
 Tree without_locations(const Tree& tree) {
   if (tree.is_array()) {
     Tree result = Tree::array();

@@ -34,6 +34,11 @@ std::optional<std::size_t> first_location(const Tree& node);
 // give an empty string, which no identifier is.
 std::vector<std::string> string_list(const Tree& list);
 
+// Of a Constraint node: whether it is a foreign key; whether it only says more
+// of the one before it, as DEFERRABLE does.
+bool is_foreign_key(const Tree& constraint);
+bool is_attribute(const Tree& constraint);
+
 // Without the locations: equal for two pieces of SQL that mean the same,
 // wherever they stand.
 Tree without_locations(const Tree& tree);

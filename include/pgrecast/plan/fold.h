@@ -7,6 +7,8 @@
 #include "pgrecast/plan/target.h"
 #include "pgrecast/script/script.h"
 
+#include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -42,6 +44,8 @@ struct Folded {
   // For people: what was taken without effect or with a meaning of its own.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;
+  // By the place of a statement: what the foreign keys are called that it adds.
+  std::map<std::size_t, std::vector<std::string>> foreign_keys_of;
 };
 
 // Runs the script's DDL on the clones, statement by statement, reads back what

@@ -56,6 +56,8 @@ struct Plan {
   // Of the sources, by the snapshot that read them.
   std::vector<catalog::Fingerprint> fingerprints;
   std::vector<TableTarget> targets;
+  // By the place of a statement: what the foreign keys are called that it adds.
+  std::map<std::size_t, std::vector<std::string>> foreign_keys_of;
   // What the script would do by hand; none where it was not tried.
   std::vector<NativeStep> native;
   // What each statement of the script is about: an index into `sources`, none

@@ -5,6 +5,7 @@
 #include "pgrecast/script/statement.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,17 @@ class Script {
   // in `t.col`, need a replacement with the same last part.)
   std::string with_table_replaced(const Statement& statement,
                                   std::string_view replacement) const;
+
+  // The same of an AlterTable, with other tables behind REFERENCES, too:
+  // `referenced` is as AlterTable::foreign_keys.
+  std::string with_tables_replaced(
+      const Statement& statement, std::string_view replacement,
+      const std::vector<std::string>& referenced) const;
+
+  // The same without the foreign keys that it adds; nullopt where it does
+  // nothing else.
+  std::optional<std::string> without_foreign_keys(
+      const Statement& statement, std::string_view replacement) const;
 
   // The same for the one index or statistics that the statement names: of an
   // AlterIndex, a CommentOnObject, a CreateStatistics.

@@ -113,6 +113,20 @@ struct DroppedColumn {
   bool cascade = false;
 };
 
+// ADD [CONSTRAINT n] FOREIGN KEY .. REFERENCES u .., or ADD COLUMN a ..
+// [CONSTRAINT n] REFERENCES u .., in the statement's order.
+struct AddedForeignKey {
+  TableName referenced;
+  std::string name;            // empty: the server chooses one
+  std::size_t subcommand = 0;  // which of the subcommands
+  // Of a column: its clause, with DEFERRABLE and the like. Of the table: the
+  // whole subcommand.
+  Span clause;
+  // By hand all rows are looked at: not with NOT VALID, nor where an added
+  // column has no default.
+  bool checked = true;
+};
+
 // ALTER COLUMN .. SET DEFAULT, or DROP DEFAULT without an expression.
 struct DefaultChange {
   std::string column;
@@ -135,7 +149,8 @@ enum class AlterKind {
   kColumnOptions,  // SET (n_distinct = ..), RESET (..)
   kSetStorage,
   kSetCompression,
-  kAddConstraint,  // never a foreign key
+  kAddConstraint,  // any but a foreign key
+  kAddForeignKey,
   kDropConstraint,
   kValidateConstraint,
   kCluster,      // CLUSTER ON, SET WITHOUT CLUSTER
@@ -163,6 +178,7 @@ struct AlterTable {
   std::vector<AddedColumn> added;
   std::vector<DroppedColumn> dropped;
   std::vector<DefaultChange> defaults;
+  std::vector<AddedForeignKey> foreign_keys;
 };
 
 struct RenameColumn {

@@ -144,6 +144,7 @@ END $do$; DROP TABLE kept)sql";
     for (const TableTarget& target : plan_.targets) {
       SCOPED_TRACE("table: " + target.source.name);
       compare_shape(target);
+      compare_foreign_keys(target);
       compare_rows(target);
       compare_as_verification_does(target);
     }
@@ -234,7 +235,7 @@ END $do$; DROP TABLE kept)sql";
     both("SELECT conname, contype, convalidated, condeferrable, condeferred, " +
          without_schema("pg_get_constraintdef(oid)") +
          ", obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE "
-         "conrelid = @ ORDER BY conname");
+         "conrelid = @ AND contype <> 'f' ORDER BY conname");
     both("SELECT " + without_schema("pg_get_indexdef(indexrelid)") +
          ", indisprimary, indisunique, indimmediate, indisreplident, "
          "indisclustered, indisvalid, obj_description(indexrelid, 'pg_class'), "
@@ -247,6 +248,35 @@ END $do$; DROP TABLE kept)sql";
          without_schema("pg_get_statisticsobjdef(oid)") +
          ", obj_description(oid, 'pg_statistic_ext') FROM pg_statistic_ext "
          "WHERE stxrelid = @ ORDER BY stxname");
+  }
+
+  // The shadow has none: those that the source has and the script does not
+  // drop, and those that it adds, are made in the exchange.
+  void compare_foreign_keys(const TableTarget& target) {
+    test::Session session = this->session();
+    session.exec("SET search_path = ''");
+    const auto keys = [&](const std::string& schema) {
+      return session.query_rows(
+          "SELECT conname, " + without_schema("pg_get_constraintdef(oid)") +
+          ", COALESCE(obj_description(oid, 'pg_constraint'), '') FROM "
+          "pg_constraint WHERE conrelid = " +
+          regclass(schema, target.source.name) +
+          " AND contype = 'f' AND conparentid = 0 ORDER BY conname");
+    };
+    test::Rows planned = keys("src");
+    std::erase_if(planned, [&](const test::Row& key) {
+      return target.dropped_foreign_keys.contains(key[0]);
+    });
+    for (const AddedForeignKey& key : target.added_foreign_keys) {
+      planned.push_back(
+          {key.name,
+           session.query_value("SELECT " + without_schema("$1::text"),
+                               key.definition) +
+               (key.validated ? "" : " NOT VALID"),
+           key.comment.value_or("")});
+    }
+    std::ranges::sort(planned);
+    EXPECT_EQ(planned, keys("by_hand"));
   }
 
   // ROW(..)::text shows what a value's own text hides: blanks at its end.

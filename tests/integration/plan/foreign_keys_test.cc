@@ -24,6 +24,13 @@ class ForeignKeysTest : public ByHand {
     }
   }
 
+  // What is refused, without the remedies.
+  std::vector<std::string> reasons(const std::string& script) {
+    std::vector<std::string> all;
+    for (const Refusal& refusal : refusals(script)) all.push_back(refusal.what);
+    return all;
+  }
+
   static auto remedied_by(const std::string& statement) {
     return Field(&Refusal::remedy,
                  HasSubstr("add to the script: " + statement + ";"));
@@ -257,6 +264,170 @@ TEST_F(ForeignKeysTest, ADroppedOneKeepsNoKeyFromBeingWidened) {
                "bigint; ALTER TABLE orders DROP CONSTRAINT "
                "orders_by_fkey, DROP COLUMN on_behalf_of"),
       IsEmpty());
+}
+
+// The names that the server would choose for t.a and t.a1 are taken.
+constexpr const char* kAdding = R"sql(
+CREATE TABLE u (id int PRIMARY KEY, code text COLLATE "C" UNIQUE, x int, y int,
+  UNIQUE (x, y));
+CREATE TABLE "U "" v" (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE v_1 PARTITION OF "U "" v" FOR VALUES FROM (0) TO (100);
+CREATE TABLE t (id int PRIMARY KEY, a int, b int, c text,
+  CONSTRAINT was FOREIGN KEY (b) REFERENCES u);
+CREATE TABLE other (id int PRIMARY KEY,
+  a int CONSTRAINT t_a_fkey REFERENCES u);
+INSERT INTO u SELECT x, x, x, x FROM generate_series(1, 9) AS x;
+INSERT INTO "U "" v" SELECT x FROM generate_series(1, 9) AS x;
+INSERT INTO t SELECT x, x, nullif(x, 3), x FROM generate_series(1, 9) AS x)sql";
+
+TEST_F(ForeignKeysTest, WhatIsAddedIsWhatTheServerMakesOfIt) {
+  const std::string of_columns = cluster().version() >= 15
+                                     ? ", ADD FOREIGN KEY (b, a) REFERENCES u "
+                                       "(x, y) ON DELETE SET NULL (b)"
+                                     : "";
+  const std::vector<std::string> scripts{
+      "ALTER TABLE t ADD COLUMN r int REFERENCES u, ADD q int DEFAULT 1 "
+      "CONSTRAINT \"Q q\" REFERENCES u DEFERRABLE INITIALLY DEFERRED; "
+      "UPDATE t SET r = a; ALTER TABLE t ALTER r SET NOT NULL;"
+      "ALTER TABLE t ADD FOREIGN KEY (a, b) REFERENCES u (y, x) MATCH FULL ON "
+      "UPDATE CASCADE ON DELETE SET DEFAULT NOT VALID, ADD FOREIGN KEY (a) "
+      "REFERENCES t, ADD FOREIGN KEY (c) REFERENCES u (code)" +
+          of_columns +
+          "; ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES "
+          "\"U \"\" v\" NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT f; "
+          "COMMENT ON CONSTRAINT f ON t IS 'it''s f'",
+      // What follows goes on with it.
+      "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u, ADD FOREIGN KEY (b) "
+      "REFERENCES u (id); ALTER TABLE t RENAME a TO b2; ALTER TABLE t ALTER b2 "
+      "TYPE bigint; ALTER TABLE t DROP b; ALTER TABLE t ADD FOREIGN KEY (b2) "
+      "REFERENCES u",
+      // Names that others have, and such as are free again.
+      "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u; ALTER TABLE t RENAME "
+      "CONSTRAINT t_a_fkey1 TO n; COMMENT ON CONSTRAINT n ON t IS 'n'; ALTER "
+      "TABLE t ADD FOREIGN KEY (a) REFERENCES u; ALTER TABLE t DROP CONSTRAINT "
+      "t_a_fkey1; ALTER TABLE other DROP CONSTRAINT t_a_fkey; ALTER TABLE t "
+      "ADD FOREIGN KEY (a) REFERENCES u; ALTER TABLE t DROP CONSTRAINT was, "
+      "ADD CONSTRAINT was FOREIGN KEY (a) REFERENCES u; ALTER TABLE t DROP "
+      "CONSTRAINT was; ALTER TABLE t ADD CONSTRAINT was FOREIGN KEY (b) "
+      "REFERENCES u (id) ON DELETE CASCADE",
+      // To one that the script changes, too: as it is then.
+      "ALTER TABLE u ALTER id TYPE bigint; ALTER TABLE other ALTER a TYPE "
+      "bigint; ALTER TABLE t ALTER b TYPE bigint, ALTER a TYPE bigint, ADD "
+      "FOREIGN KEY (a) REFERENCES u; ALTER TABLE u ADD UNIQUE (x); ALTER TABLE "
+      "t ADD FOREIGN KEY (b) REFERENCES u (x); ALTER TABLE u RENAME x TO w"};
+  for (const std::string& script : scripts) {
+    same(kAdding, script);
+    clear();
+  }
+}
+
+TEST_F(ForeignKeysTest, WhatTheServerDoesNotTakeIsRefusedWithItsWords) {
+  for (const char* script :
+       {"ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES u",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (x)",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (nothing)",
+        "ALTER TABLE t ADD FOREIGN KEY (nothing) REFERENCES u",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u; ALTER TABLE t DROP "
+        "CONSTRAINT t_a_fkey",
+        "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u; ALTER TABLE t ALTER a "
+        "TYPE text"}) {
+    fails_alike(kAdding, script);
+    clear();
+  }
+}
+
+TEST_F(ForeignKeysTest, WhatCannotBeAddedIsRefusedWithAReason) {
+  make_tables("src", kAdding);
+  session().exec(
+      "CREATE VIEW src.seen AS SELECT * FROM src.u;"
+      "CREATE UNLOGGED TABLE src.fast (id int PRIMARY KEY)");
+  const auto refused_as = [&](const std::string& script, const char* words) {
+    SCOPED_TRACE(script);
+    EXPECT_THAT(reasons(script), ElementsAre(HasSubstr(words)));
+  };
+  const std::string adds = "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES ";
+
+  refused_as(adds + "none", "there is no table none");
+  refused_as(adds + "seen", "is no table of rows");
+  refused_as(adds + "fast", "is unlogged or temporary");
+  refused_as(adds + "pg_catalog.pg_class (oid)", "is no table of rows");
+  refused_as("ALTER TABLE t ADD CONSTRAINT was FOREIGN KEY (a) REFERENCES u",
+             "has a foreign key was already");
+  refused_as(adds + "u; ALTER TABLE t RENAME CONSTRAINT t_a_fkey1 TO was",
+             "has a foreign key was already");
+  refused_as("ALTER TABLE \"U \"\" v\" ADD FOREIGN KEY (id) REFERENCES u",
+             "partitioned table, or to a partition");
+  refused_as("ALTER TABLE v_1 ADD FOREIGN KEY (id) REFERENCES u",
+             "partitioned table, or to a partition");
+  // By hand rows of t would change with those of u.
+  refused_as(
+      "ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES u (code) ON UPDATE "
+      "CASCADE; UPDATE u SET code = code || '1'",
+      "by hand this changes rows that refer to it");
+  refused_as(adds + "u ON DELETE SET NULL; DELETE FROM u WHERE x = 9",
+             "by hand this changes rows that refer to it");
+  refused_as(adds + "u; CREATE TABLE t (id int PRIMARY KEY, a int)",
+             "is gone with the old shape");
+  refused_as(adds +
+                 "u; ALTER TABLE u ADD n int; CREATE TABLE u (id int "
+                 "PRIMARY KEY)",
+             "is gone with the old shape");
+}
+
+TEST_F(ForeignKeysTest, RightsOnTheOtherTableAreAskedFor) {
+  make_tables("src", kAdding);
+  session().exec("ALTER TABLE src.t DROP CONSTRAINT was");
+  admin_.exec("ALTER TABLE src.u OWNER TO postgres");
+  const std::string adds = "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u";
+  const auto grant = [&](const std::string& right) {
+    admin_.exec(fmt::format("GRANT {} ON src.u TO PUBLIC", right));
+  };
+
+  EXPECT_THAT(reasons(adds), ElementsAre(HasSubstr("may not be read")));
+  grant("SELECT, UPDATE, REFERENCES (x)");
+  EXPECT_THAT(reasons(adds),
+              ElementsAre(HasSubstr("the rights on that do not")));
+  grant("REFERENCES (id)");
+  EXPECT_THAT(reasons(adds), IsEmpty());
+  admin_.exec("ALTER TABLE src.u ENABLE ROW LEVEL SECURITY");
+  EXPECT_THAT(reasons(adds), ElementsAre(HasSubstr("hide rows")));
+}
+
+// Whoever plans, and whoever runs, only looks at the other table: the server
+// would keep its writers out for the length of our transaction.
+TEST_F(ForeignKeysTest, TheOtherTableIsNotLockedForWhatIsAdded) {
+  make_tables("src", kAdding);
+  Session writer = session();
+  writer.exec("BEGIN; INSERT INTO src.u VALUES (100)");
+  connection_->exec("SET lock_timeout = '1s'");
+  const std::string script =
+      "ALTER TABLE t ADD COLUMN r int REFERENCES u, ADD FOREIGN KEY (a) "
+      "REFERENCES u; UPDATE t SET r = a";
+
+  plan_ = plan_of(script);
+  pg::Transaction transaction(*connection_);
+  build_shadows(*connection_, script::Script::parse(script, "test.sql"), plan_);
+
+  EXPECT_EQ(admin_.query_value(fmt::format(
+                "SELECT string_agg(DISTINCT mode, ',') FROM pg_locks WHERE pid "
+                "= {} AND relation = 'src.u'::regclass",
+                connection_->backend_pid())),
+            "AccessShareLock");
+  transaction.commit();
+  EXPECT_EQ(
+      admin_.query_value("SELECT string_agg(relname, ',') FROM pg_class "
+                         "WHERE relkind = 'r' AND relnamespace IN (SELECT "
+                         "oid FROM pg_namespace WHERE nspname LIKE "
+                         "'pgrecast%')"),
+      "t");
+  EXPECT_EQ(admin_.query_value("SELECT count(*) FROM pg_constraint WHERE "
+                               "contype = 'f' AND conrelid = "
+                               "'\"pgrecast_The \"\"m\"\"\".t'::regclass"),
+            "0");
+  const TableTarget& target = plan_.targets.at(0);
+  EXPECT_EQ(TableTarget::from_json(target.to_json()).added_foreign_keys,
+            target.added_foreign_keys);
+  EXPECT_EQ(target.added_foreign_keys.size(), 2U);
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr const char* kTable =
-    "CREATE TABLE t (id int PRIMARY KEY, i int, n numeric(8,2), v varchar(10) "
+    "CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u SELECT x FROM "
+    "generate_series(1, 50) AS x; CREATE TABLE t (id int PRIMARY KEY, i int, n "
+    "numeric(8,2), v varchar(10) "
     "NOT NULL, s text, ts timestamp, m int CHECK (m IS NOT NULL), CONSTRAINT "
     "small CHECK (i < 1000)); ALTER TABLE t ADD CONSTRAINT late CHECK (i < "
     "500) NOT VALID; INSERT INTO t SELECT x, x, x, x, x, '2024-05-06', x FROM "
@@ -81,6 +83,13 @@ INSTANTIATE_TEST_SUITE_P(
             Case{"ALTER TABLE t ADD CHECK (i > 0) NOT VALID",
                  Effect::kCatalogs},
             Case{"ALTER TABLE t VALIDATE CONSTRAINT late", Effect::kReadsRows},
+            Case{"ALTER TABLE t ADD FOREIGN KEY (i) REFERENCES u",
+                 Effect::kReadsRows},
+            Case{"ALTER TABLE t ADD FOREIGN KEY (i) REFERENCES u NOT VALID",
+                 Effect::kCatalogs},
+            Case{"ALTER TABLE t ADD c6 int REFERENCES u", Effect::kCatalogs},
+            Case{"ALTER TABLE t ADD c7 int DEFAULT 1 REFERENCES u",
+                 Effect::kReadsRows},
             Case{"ALTER TABLE t ADD UNIQUE (i)", Effect::kBuildsIndexes},
             Case{"ALTER TABLE t DROP CONSTRAINT small", Effect::kCatalogs},
             Case{"ALTER TABLE t ALTER s SET STORAGE EXTERNAL",
@@ -108,6 +117,8 @@ const std::vector<std::string> kLocking = {
     "ALTER TABLE t ALTER i TYPE bigint",
     "ALTER TABLE t ALTER s SET NOT NULL",
     "ALTER TABLE t ADD CHECK (i > 0)",
+    "ALTER TABLE t ADD FOREIGN KEY (i) REFERENCES u",
+    "ALTER TABLE t ADD FOREIGN KEY (i) REFERENCES u, ALTER s DROP DEFAULT",
     "ALTER TABLE t ADD UNIQUE (i)",
     "ALTER TABLE t VALIDATE CONSTRAINT late",
     "ALTER TABLE t ALTER s SET STATISTICS 10",

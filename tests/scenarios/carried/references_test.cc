@@ -356,5 +356,151 @@ ALTER TABLE notes DROP COLUMN user_id;
   command("finish", "drops");
 }
 
+// The most ordinary of them, one within a table, one between two of the script;
+// {0} as above. Users come and go meanwhile, with all that refers to them.
+constexpr const char* kAdds = R"sql(
+ALTER TABLE orders{0} ADD COLUMN country int REFERENCES countries,
+  ADD COLUMN first_of int DEFAULT 1;
+UPDATE orders{0} SET country = amount % 5 + 1, first_of = id;
+ALTER TABLE orders{0} ADD CONSTRAINT "first of" FOREIGN KEY (first_of)
+  REFERENCES orders{0} ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED;
+COMMENT ON CONSTRAINT "first of" ON orders{0} IS 'itself';
+ALTER TABLE orders{0} ALTER first_of DROP DEFAULT;
+ALTER TABLE users{0} ALTER name TYPE varchar;
+ALTER TABLE items{0} ADD COLUMN seller int;
+UPDATE items{0} SET seller = user_id;
+ALTER TABLE items{0} ADD FOREIGN KEY (seller) REFERENCES users{0}
+  ON UPDATE CASCADE ON DELETE CASCADE;
+)sql";
+
+TEST_F(ReferencesTest,
+       ThoseThatTheScriptAddsAreMadeUnderLoadHoweverOftenKilled) {
+  const std::string script = fmt::format(kAdds, "");
+  Writers shops(dsn());
+  shops.add(4, shop);
+  ASSERT_TRUE(shops.go_on(50));
+
+  for (const char* point : {"references:looked#2", "cutover:drained",
+                            "exchange:after_commit", "cleanup:afterwards#6"}) {
+    Program killed =
+        start("adds", script, {}, {std::string("PGRECAST_STOP_AT=") + point});
+    ASSERT_EQ(killed.wait(), kKilled) << point << killed.output();
+    ASSERT_TRUE(shops.go_on(20));
+  }
+  migrate("adds", script);
+
+  EXPECT_TRUE(shops.go_on(50));
+  shops.stop();
+  for (const auto& [state, count] : shops.refused()) {
+    EXPECT_TRUE(state == "23503" || state == "23505") << state << ": " << count;
+  }
+  EXPECT_EQ(session().query_value(orphans()), "0");
+  expect_like_twins("id, order_id, user_id", "items");
+  expect_like_twins("id, user_id, amount", "orders");
+  session().exec(fmt::format(kAdds, "_twin"));
+  const auto keys = [&](const std::string& tables) {
+    return session().query_rows(
+        "SELECT replace(conrelid::regclass::text, '_twin', ''), "
+        "replace(conname, '_twin', ''), "
+        "replace(pg_get_constraintdef(oid), '_twin', ''), convalidated, "
+        "obj_description(oid) FROM pg_constraint WHERE contype = 'f' AND "
+        "conrelid::regclass::text ~ ('^(users|orders|items)' || $1 || '$') "
+        "ORDER BY 1, 2",
+        tables);
+  };
+  EXPECT_EQ(keys(""), keys("_twin"));
+  EXPECT_EQ(keys("").size(), 7U);
+  EXPECT_EQ(session().try_exec("UPDATE orders SET country = 77"), "23503");
+  command("finish", "adds");
+}
+
+// Found on the new table, before anything waits for it: of a table that is not
+// of the script, of one that is, and of itself.
+TEST_F(ReferencesTest, RowsThatBreakWhatIsAddedAreNamedBeforeTheExchange) {
+  session().exec(R"sql(
+CREATE TABLE visits (id int PRIMARY KEY, country int, a int, b int, note bigint,
+  before int, old int);
+INSERT INTO notes (user_id) SELECT n FROM generate_series(1, 50) n;
+CREATE TABLE pairs (a int, b int, PRIMARY KEY (a, b));
+INSERT INTO visits SELECT n, n % 5 + 1, NULL, NULL, n, nullif(n, 1) - 1, -n
+  FROM generate_series(1, 50) n;
+UPDATE visits SET country = 77 WHERE id = 3;
+UPDATE visits SET a = 1 WHERE id = 4;
+UPDATE visits SET note = 4000000000 WHERE id = 5;
+UPDATE visits SET before = 1000 WHERE id = 6)sql");
+  const std::string script = R"sql(
+ALTER TABLE notes ADD COLUMN x int;
+ALTER TABLE visits ADD FOREIGN KEY (country) REFERENCES countries,
+  ADD FOREIGN KEY (a, b) REFERENCES pairs MATCH FULL,
+  ADD FOREIGN KEY (note) REFERENCES notes, ALTER before TYPE bigint,
+  ADD FOREIGN KEY (before) REFERENCES visits,
+  ADD FOREIGN KEY (old) REFERENCES countries NOT VALID;)sql";
+  const auto rejects = [&](const std::string& row, const std::string& mend) {
+    Program run = start("broken", script);
+    EXPECT_EQ(run.wait(), 10) << run.output();
+    EXPECT_NE(run.output().find("\n    " + row + "\n"), std::string::npos)
+        << run.output();
+    EXPECT_EQ(session().query_value("SELECT phase FROM pgrecast.migrations"),
+              "verifying");
+    session().exec(mend);
+  };
+
+  rejects("3: (country)=(77)", "UPDATE visits SET country = NULL WHERE id = 3");
+  rejects("4: (a, b)=(1, NULL)",
+          "INSERT INTO pairs VALUES (1, 1); UPDATE visits SET "
+          "b = 1 WHERE id = 4");
+  rejects("5: (note)=(4000000000)", "DELETE FROM visits WHERE id = 5");
+  rejects("6: (before)=(1000)", "UPDATE visits SET before = 6 WHERE id > 5");
+  migrate("broken", script);
+
+  EXPECT_EQ(session().query_value(
+                "SELECT string_agg(conname || ' ' || convalidated, ', ' ORDER "
+                "BY conname) FROM pg_constraint WHERE conrelid = "
+                "'visits'::regclass AND contype = 'f'"),
+            "visits_a_b_fkey true, visits_before_fkey true, "
+            "visits_country_fkey true, visits_note_fkey true, visits_old_fkey "
+            "false");
+}
+
+// What it refers to may go, or break, at any time. The first look is at a shop
+// that is gone by then, with its region: that alone must be no reason to end.
+TEST_F(ReferencesTest, WhatChangesAroundTheLookEndsClearly) {
+  session().exec(
+      "CREATE TABLE regions (id int PRIMARY KEY); INSERT INTO regions VALUES "
+      "(1), (3); CREATE TABLE shops (id int PRIMARY KEY, region int); INSERT "
+      "INTO shops VALUES (1, 1), (3, 3)");
+  const std::string script =
+      "ALTER TABLE shops ALTER region TYPE bigint, ADD CONSTRAINT lies_in "
+      "FOREIGN KEY (region) REFERENCES regions;";
+  Program ready = start("shops", script, {"--cutover", "manual"},
+                        {"PGRECAST_FREEZE_AT=references:walk#1"});
+  ready.wait_until_frozen();
+  session().exec(
+      "DELETE FROM shops WHERE id = 3; DELETE FROM regions WHERE id = 3");
+  ready.signal(SIGCONT);
+  ready.wait_for_output("phase changed.*phase=ready");
+  session().exec(
+      "ALTER TABLE regions DROP CONSTRAINT regions_pkey; INSERT INTO shops "
+      "VALUES (2, 2)");
+  command("cutover", "shops");
+
+  EXPECT_EQ(ready.wait(), 5) << ready.output();
+  EXPECT_NE(ready.output().find("foreign key lies_in of public.shops: "
+                                "public.regions has no unique constraint"),
+            std::string::npos)
+      << ready.output();
+  session().exec("ALTER TABLE regions ADD PRIMARY KEY (id)");
+  Program exchanged = start("shops", script);
+  EXPECT_EQ(exchanged.wait(), 10) << exchanged.output();
+  EXPECT_NE(exchanged.output().find("(region)=(2)"), std::string::npos)
+      << exchanged.output();
+
+  session().exec("INSERT INTO regions VALUES (2)");
+  migrate("shops", script);
+  EXPECT_EQ(session().query_value("SELECT convalidated FROM pg_constraint "
+                                  "WHERE conname = 'lies_in'"),
+            "t");
+}
+
 }  // namespace
 }  // namespace pgrecast::test

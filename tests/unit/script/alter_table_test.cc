@@ -1,5 +1,6 @@
 #include "unit/script/parsed.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace pgrecast::script {
@@ -193,6 +194,31 @@ TEST(AlterTable, ListsItsSubcommandsInOrder) {
   ASSERT_EQ(alter.defaults.size(), 2U);
   EXPECT_EQ(slice(script, alter.defaults[0].expression->span), "f(1, 2)");
   EXPECT_EQ(alter.defaults[1].expression, std::nullopt);
+}
+
+TEST(AlterTable, FindsTheForeignKeysThatItAdds) {
+  const Script script = parse(
+      "ALTER TABLE t ADD a int REFERENCES u DEFERRABLE CHECK (a > 0), ADD b "
+      "int "
+      "DEFAULT 1 CONSTRAINT n REFERENCES s.v (x), ADD FOREIGN KEY (a) "
+      "REFERENCES t, ADD CONSTRAINT o FOREIGN KEY (b) REFERENCES t NOT VALID");
+
+  const auto& alter = body<AlterTable>(script);
+  ASSERT_EQ(alter.foreign_keys.size(), 4U);
+  std::string all;
+  for (const AddedForeignKey& key : alter.foreign_keys) {
+    all += fmt::format("{} {} {} {}|", key.subcommand, key.name,
+                       key.referenced.name, key.checked);
+  }
+  EXPECT_EQ(all, "0  u false|1 n v true|2  t true|3 o t false|");
+  EXPECT_EQ(slice(script, alter.foreign_keys[0].clause),
+            "REFERENCES u DEFERRABLE");
+  EXPECT_EQ(slice(script, alter.foreign_keys[1].clause),
+            "CONSTRAINT n REFERENCES s.v (x)");
+  EXPECT_EQ(alter.foreign_keys[1].referenced.schema, "s");
+  EXPECT_EQ(slice(script, alter.added[0].type), "int");
+  EXPECT_EQ(alter.subcommands[2].kind, AlterKind::kAddForeignKey);
+  EXPECT_EQ(alter.subcommands[3].name, "o");
 }
 
 TEST(AlterTable, FindsTheFirstSubcommandBehindEveryFormOfTheName) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 namespace pgrecast::script {
 namespace {
 
@@ -61,6 +63,62 @@ TEST(TableReplaced, WorksOnTheSecondStatementToo) {
   EXPECT_EQ(script.with_table_replaced(script.statements().at(1), "u"),
             "UPDATE u SET b = 1");
 }
+
+struct ReferenceCase {
+  const char* text;
+  const char* expected;  // on m."T x", with "U" and "V" behind REFERENCES
+  std::optional<std::string> without;  // its foreign keys
+};
+
+class ReferencesReplaced : public testing::TestWithParam<ReferenceCase> {};
+
+TEST_P(ReferencesReplaced, OrLeftOutAndNothingElse) {
+  const Script script = parse(GetParam().text);
+  const Statement& statement = script.statements().at(0);
+  std::vector<std::string> referenced{"\"U\"", "\"V\""};
+  referenced.resize(std::get<AlterTable>(statement.body).foreign_keys.size());
+
+  EXPECT_EQ(script.with_tables_replaced(statement, "m.\"T x\"", referenced),
+            GetParam().expected);
+  EXPECT_EQ(script.without_foreign_keys(statement, "m.\"T x\""),
+            GetParam().without);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, ReferencesReplaced,
+    testing::Values(
+        ReferenceCase{"ALTER TABLE t ADD FOREIGN KEY (u) REFERENCES u",
+                      "ALTER TABLE m.\"T x\" ADD FOREIGN KEY (u) REFERENCES "
+                      "\"U\"",
+                      std::nullopt},
+        ReferenceCase{
+            "ALTER TABLE t DROP a, ADD CONSTRAINT n FOREIGN KEY (a, b) "
+            "REFERENCES s.u(c, d) MATCH FULL ON DELETE SET NULL (a) ON UPDATE "
+            "CASCADE NOT VALID, DROP b",
+            "ALTER TABLE m.\"T x\" DROP a, ADD CONSTRAINT n FOREIGN KEY (a, b) "
+            "REFERENCES \"U\" (c, d) MATCH FULL ON DELETE SET NULL (a) ON "
+            "UPDATE CASCADE NOT VALID, DROP b",
+            "ALTER TABLE m.\"T x\" DROP a, DROP b"},
+        ReferenceCase{"ALTER TABLE t ADD a int REFERENCES u",
+                      "ALTER TABLE m.\"T x\" ADD a int REFERENCES \"U\"",
+                      "ALTER TABLE m.\"T x\" ADD a int "},
+        ReferenceCase{
+            "ALTER TABLE t ADD a int NOT NULL CONSTRAINT n REFERENCES u (c) "
+            "DEFERRABLE INITIALLY DEFERRED DEFAULT 1 CHECK (a > 0), ADD b "
+            "text COLLATE \"C\" REFERENCES \"V v\"",
+            "ALTER TABLE m.\"T x\" ADD a int NOT NULL CONSTRAINT n REFERENCES "
+            "\"U\" (c) DEFERRABLE INITIALLY DEFERRED DEFAULT 1 CHECK (a > 0), "
+            "ADD b text COLLATE \"C\" REFERENCES \"V\"",
+            "ALTER TABLE m.\"T x\" ADD a int NOT NULL  DEFAULT 1 CHECK (a > "
+            "0), "
+            "ADD b text COLLATE \"C\" "},
+        ReferenceCase{
+            "ALTER TABLE t ADD a int UNIQUE DEFERRABLE REFERENCES u NOT "
+            "DEFERRABLE COLLATE \"C\"",
+            "ALTER TABLE m.\"T x\" ADD a int UNIQUE DEFERRABLE REFERENCES "
+            "\"U\" NOT DEFERRABLE COLLATE \"C\"",
+            "ALTER TABLE m.\"T x\" ADD a int UNIQUE DEFERRABLE  COLLATE "
+            "\"C\""}));
 
 TEST(TableReplaced, RefusesWhatIsNoTableName) {
   const Script script = parse("UPDATE t SET a = 1 WHERE b");
