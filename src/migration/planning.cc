@@ -38,6 +38,7 @@ void check_name(pg::Connection& connection, const RunOptions& options,
   std::vector<Refusal> leftovers = leftover_refusals(
       connection, plan::make_names(options.name, database_oid(connection)));
   try {
+    refuse_foreign_schema(connection);
     const auto record = find_migration(connection, options.name);
     if (!record) {
       append(refusals, std::move(leftovers));

@@ -153,17 +153,58 @@ auto find_state(pg::Connection& connection, const Read& read)
   }
 }
 
+// Tables run what their owner likes (triggers, policies, defaults), with the
+// rights of whoever writes to them, and views whoever reads them: a role that
+// may only create schemas could lie in wait. Of migrations they are made by a
+// role that streams; a superuser is a member of all, so that says nothing.
+void require_trusted_owner(pg::Connection& connection) {
+  const pg::Result owner = connection.exec(
+      "SELECT o.rolname, o.rolname = me.rolname OR o.rolsuper"
+      "  OR o.rolreplication OR (NOT me.rolsuper"
+      "   AND pg_catalog.pg_has_role(o.oid, 'MEMBER'))"
+      " FROM pg_catalog.pg_namespace n"
+      " JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner"
+      " JOIN pg_catalog.pg_roles me ON me.rolname = current_user"
+      " WHERE n.nspname = 'pgrecast'");
+  if (owner.empty() || owner.boolean(0, 1)) return;
+  throw Refused(
+      fmt::format("the schema pgrecast belongs to role {0}, which may not "
+                  "stream and so began no migration: what it put there would "
+                  "run with your rights",
+                  owner.text(0, 0)),
+      fmt::format("look what it holds, then drop or rename it; or, if {0} does "
+                  "migrate, run as {0}",
+                  owner.text(0, 0)));
+}
+
 }  // namespace
 
 // The catalog itself: to_regclass answers from a cache, which may not know yet
 // what the session did that held kLockSchema before us.
 bool state_exists(pg::Connection& connection) {
-  return connection
-      .exec(
-          "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c"
-          " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-          " WHERE n.nspname = 'pgrecast' AND c.relname = 'format')")
-      .boolean(0, 0);
+  const bool exists =
+      connection
+          .exec(
+              "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c"
+              " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+              " WHERE n.nspname = 'pgrecast' AND c.relname = 'format')")
+          .boolean(0, 0);
+  if (exists) require_trusted_owner(connection);
+  return exists;
+}
+
+void refuse_foreign_schema(pg::Connection& connection) {
+  if (state_exists(connection)) return;
+  if (connection
+          .exec(
+              "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'pgrecast'")
+          .empty()) {
+    return;
+  }
+  throw Refused(
+      "there is a schema pgrecast already, which is none of ours: the state of "
+      "migrations is kept in a schema of that name",
+      "ALTER SCHEMA pgrecast RENAME TO .., or drop it");
 }
 
 void check_format(pg::Connection& connection) {
@@ -274,6 +315,7 @@ std::uint64_t insert_migration(pg::Connection& connection,
                                const MigrationRecord& record) {
   connection.exec(kLockSchema);
   if (!state_exists(connection)) {
+    refuse_foreign_schema(connection);
     connection.exec(kCreate);
     connection.exec("INSERT INTO pgrecast.format VALUES ($1)",
                     {kStateFormatVersion});

@@ -53,8 +53,12 @@ struct Event {
   std::string detail;
 };
 
-// All of them on a session with an empty search_path.
+// All of them on a session with an empty search_path. Throws Refused where
+// somebody who may not be trusted owns the schema.
 bool state_exists(pg::Connection& connection);
+
+// Throws Refused where a schema of that name has nothing to do with us.
+void refuse_foreign_schema(pg::Connection& connection);
 
 // Throws Refused where the schema is of a newer format, or none of ours.
 void check_format(pg::Connection& connection);

@@ -7,6 +7,7 @@
 
 #include "support/test_database.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -218,6 +219,59 @@ TEST_F(StateTest, RefusesASchemaOfAnotherVersion) {
   EXPECT_THROW(insert("b"), Refused);
   session().exec("UPDATE pgrecast.format SET version = version - 1");
   EXPECT_NO_THROW(insert("b"));
+}
+
+// Whoever may create a schema could make it first, with a trigger that granted
+// the table to him as soon as a migration began: it ran with the rights of the
+// role that migrates.
+TEST_F(StateTest, RefusesASchemaOfARoleThatCannotHaveMadeIt) {
+  test::Session superuser = superuser_session();
+  const std::string other = database().role() + "_other";
+  superuser.exec(fmt::format(
+      "CREATE ROLE \"{0}\"; CREATE SCHEMA pgrecast AUTHORIZATION \"{0}\";"
+      "CREATE TABLE pgrecast.format (version int);"
+      "INSERT INTO pgrecast.format VALUES ({1});"
+      "GRANT ALL ON SCHEMA pgrecast TO PUBLIC;"
+      "GRANT ALL ON pgrecast.format TO PUBLIC",
+      other, kStateFormatVersion));
+  pg::Connection as_superuser = pg::Connection::open(
+      {.conninfo = superuser_dsn(), .application = "pgrecast"}, "test", {});
+  const auto refused = [&](pg::Connection& connection) -> std::string {
+    try {
+      state_exists(connection);
+      return "";
+    } catch (const Refused& error) {
+      return error.what();
+    }
+  };
+
+  EXPECT_NE(refused(connection_).find(other), std::string::npos);
+  EXPECT_NE(refused(as_superuser).find(other), std::string::npos);
+  EXPECT_THROW(find_migration(connection_, "a"), Refused);
+  EXPECT_THROW(insert("a"), Refused);
+  // A colleague's, who migrates too; or of a role that ours is a member of.
+  superuser.exec(fmt::format("ALTER ROLE \"{}\" REPLICATION", other));
+  EXPECT_EQ(refused(connection_), "");
+  EXPECT_EQ(refused(as_superuser), "");
+  superuser.exec(
+      fmt::format("ALTER ROLE \"{0}\" NOREPLICATION; GRANT \"{0}\" TO \"{1}\"",
+                  other, database().role()));
+  EXPECT_EQ(refused(connection_), "");
+  superuser.exec(
+      fmt::format("DROP SCHEMA pgrecast CASCADE; DROP ROLE \"{}\"", other));
+}
+
+// It was found out after the plan had been confirmed, as an internal error.
+TEST_F(StateTest, RefusesASchemaThatIsNoneOfOurs) {
+  session().exec("CREATE SCHEMA pgrecast; CREATE TABLE pgrecast.mine (i int)");
+
+  EXPECT_FALSE(state_exists(connection_));
+  EXPECT_THROW(refuse_foreign_schema(connection_), Refused);
+  EXPECT_THROW(insert("a"), Refused);
+  session().exec("ALTER SCHEMA pgrecast RENAME TO mine");
+  EXPECT_NO_THROW(refuse_foreign_schema(connection_));
+  insert("a");
+  EXPECT_NO_THROW(refuse_foreign_schema(connection_));
 }
 
 TEST_F(StateTest, EventsComeInTheirOrderAndTheLastOnesCount) {

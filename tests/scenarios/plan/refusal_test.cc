@@ -419,6 +419,9 @@ const std::vector<Case>& cases() {
        "the state in schema pgrecast cannot be read",
        "run as the role that began the other",
        "CREATE SCHEMA pgrecast; CREATE TABLE pgrecast.format (version int)"},
+      {"SchemaOfAnotherPurpose", kTable, kAdd,
+       "there is a schema pgrecast already, which is none of ours",
+       "ALTER SCHEMA pgrecast RENAME TO", "CREATE SCHEMA pgrecast"},
   };
   return all;
 }
