@@ -62,6 +62,44 @@ ExitCode report_refused(const Refused& refused) {
 constexpr std::string_view kResume =
     "the same command resumes where it stopped";
 
+// A right that was taken away, somebody's event trigger or function that
+// objects: their rule, and no fault of ours.
+bool objects(const pg::SqlError& error) {
+  constexpr std::string_view kRaised = "P0001";
+  return error.sqlstate() == pg::sqlstate::kInsufficientPrivilege ||
+         error.sqlstate() == kRaised;
+}
+
+std::string with_hint(const Error& error) {
+  const auto* sql = dynamic_cast<const pg::SqlError*>(&error);
+  if (sql == nullptr || sql->fields().hint.empty()) return error.what();
+  return fmt::format("{}; hint: {}", error.what(), sql->fields().hint);
+}
+
+// What is of no kind of its own.
+ExitCode report_other(const Error& error) {
+  const std::string message = with_hint(error);
+  const auto* sql = dynamic_cast<const pg::SqlError*>(&error);
+  if (sql != nullptr && objects(*sql)) {
+    return say(ExitCode::kRefused, "the server refused a statement", message,
+               "grant what is missing, or mend what objects; then the same "
+               "command goes on where it stopped");
+  }
+  switch (error.remedy()) {
+    case Remedy::kReconnect:
+      return say(ExitCode::kResumable, "connection", message, kResume);
+    case Remedy::kRetryTransaction:
+      return say(ExitCode::kResumable, "interrupted", message, kResume);
+    case Remedy::kAskOperator:
+      return say(ExitCode::kOutcomeUnknown, "outcome unknown", message,
+                 "look at `pgrecast status` before anything else");
+    case Remedy::kFail:
+      break;
+  }
+  return say(ExitCode::kInternal, "internal error", message,
+             "please report it; the migration can be resumed or aborted");
+}
+
 }  // namespace
 
 ExitCode report_current_error() {
@@ -128,19 +166,7 @@ ExitCode report_current_error() {
     return say(ExitCode::kResumable, "storage", error.what(),
                "mend the disk; then the same command resumes");
   } catch (const Error& error) {
-    switch (error.remedy()) {
-      case Remedy::kReconnect:
-        return say(ExitCode::kResumable, "connection", error.what(), kResume);
-      case Remedy::kRetryTransaction:
-        return say(ExitCode::kResumable, "interrupted", error.what(), kResume);
-      case Remedy::kAskOperator:
-        return say(ExitCode::kOutcomeUnknown, "outcome unknown", error.what(),
-                   "look at `pgrecast status` before anything else");
-      case Remedy::kFail:
-        break;
-    }
-    return say(ExitCode::kInternal, "internal error", error.what(),
-               "please report it; the migration can be resumed or aborted");
+    return report_other(error);
   } catch (const std::exception& error) {
     return say(ExitCode::kInternal, "internal error", error.what(),
                "please report it; the migration can be resumed or aborted");

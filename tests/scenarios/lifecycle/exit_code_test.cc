@@ -247,6 +247,27 @@ TEST_F(ExitCodeTest, ADroppedPublicationIsThreeAndRepaired) {
   expect_migrated();
 }
 
+// It was called an internal error, to be reported.
+TEST_F(ExitCodeTest, WhatSomebodysEventTriggerForbidsIsThreeAndGoesOnLater) {
+  resume();
+  Session superuser = superuser_session();
+  superuser.exec(
+      "CREATE FUNCTION no_drops() RETURNS event_trigger LANGUAGE plpgsql AS $$ "
+      "BEGIN RAISE 'no drops today' USING HINT = 'Ask Ann.'; END $$;"
+      "CREATE EVENT TRIGGER no_drops ON sql_drop EXECUTE FUNCTION no_drops()");
+  const Texts finish = {"finish",      "--dsn",     dsn(),
+                        "--state-dir", state_dir(), "orders"};
+
+  std::string output;
+  EXPECT_EQ(command(finish, &output), kRefused) << output;
+
+  EXPECT_NE(output.find("no drops today"), std::string::npos) << output;
+  EXPECT_NE(output.find("Ask Ann."), std::string::npos) << output;
+  EXPECT_EQ(output.find("internal error"), std::string::npos) << output;
+  superuser.exec("DROP EVENT TRIGGER no_drops");
+  EXPECT_EQ(command(finish, &output), 0) << output;
+}
+
 TEST(ServerSettings, AServerThatCannotDecodeIsRefused) {
   PgCluster plain(PgCluster::Settings{{"wal_level", "replica"}});
   Session(plain.dsn()).exec("CREATE TABLE orders (id integer PRIMARY KEY)");
