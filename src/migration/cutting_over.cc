@@ -254,6 +254,9 @@ exchange::Attempt attempt(Context& context, pg::Connection& connection) {
   try {
     return exchange::attempt_exchange(connection, tables, options,
                                       make_hooks(context, rounds));
+  } catch (const exchange::ExchangeRefused& error) {
+    context.event("not exchanged", error.what());
+    throw;
   } catch (const pg::CommitInDoubt& error) {
     log::warn("cutover", "answer to COMMIT lost, looking into the catalog",
               "error='{}'", error.what());
@@ -333,6 +336,7 @@ void cut_over(Context& context) {
     context.control->wait_readable(Deadline::in(pause));
     context.show_waiting("");
   }
+  context.event("not exchanged", reason);
   throw CutoverNotAchieved(
       fmt::format("not exchanged in {} attempts; the last one: {}",
                   context.options.cutover_attempts, reason));

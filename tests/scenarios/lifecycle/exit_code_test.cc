@@ -112,6 +112,11 @@ TEST_F(ExitCodeTest, AReaderThatNeverEndsIsFiveAndResumable) {
 
   expect_run(kNotCutOver, reader_pid, script(), {"--cutover-attempts", "2"});
   EXPECT_EQ(phase(), "ready");
+  // Whoever looks when the process is gone is told, too.
+  std::string status;
+  EXPECT_EQ(command({"status", "--dsn", dsn(), "orders"}, &status), 0);
+  EXPECT_NE(status.find("not exchanged"), std::string::npos) << status;
+  EXPECT_NE(status.find(reader_pid), std::string::npos) << status;
   reader.exec("COMMIT");
 
   resume();
