@@ -130,7 +130,10 @@ void remove_made(pg::Connection& connection, const MigrationRecord& record,
   drop_tables(drops, connection, record, oid_column);
   drop_schemas(drops, record);
   drops.throw_if_kept();
-  delete_migration(connection, record.name);
+  // A dump of the database holds these, too, for as long as it takes; `status`
+  // and other migrations would stand behind us.
+  retry_politely(connection, "drop the state",
+                 [&] { delete_migration(connection, record.name); });
 }
 
 }  // namespace

@@ -3,11 +3,13 @@
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/exchange/exchange.h"
 
+#include "support/eventually.h"
 #include "support/test_database.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
 
 namespace pgrecast::migration {
 namespace {
@@ -123,6 +125,31 @@ TEST_F(CleanupTest, ARetiredTableThatWasMovedAwayIsKept) {
 
   EXPECT_EQ(schemas(), "0");
   EXPECT_EQ(tables("public"), "live t t_0");
+}
+
+// A dump that had begun by then held the state's tables for hours: `finish`
+// waited for it, and `status` and other migrations for `finish`.
+TEST_F(CleanupTest, WhoReadsTheStateIsWaitedForWithoutBlockingOthers) {
+  session().exec(R"(ALTER TABLE "pgrecast_""x""".t SET SCHEMA public;
+    ALTER TABLE "pgrecast_""x""".t_low SET SCHEMA public;
+    ALTER TABLE "pgrecast_""x""".t_leaf SET SCHEMA public)");
+  test::Session dump = session();
+  dump.exec("BEGIN; SELECT FROM pgrecast.format");
+  std::jthread finish([this] { EXPECT_EQ(kept_by(remove_retired), ""); });
+  test::Session other = session();
+  ASSERT_TRUE(test::eventually([&] {
+    return other.query_value(
+               "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
+               "'pgrecast.format'::regclass") == "1";
+  }));
+
+  // Longer than it may queue.
+  other.exec("SET statement_timeout = '2s'");
+  EXPECT_EQ(other.try_exec("SELECT FROM pgrecast.format"), test::kSuccess);
+
+  dump.exec("COMMIT");
+  finish.join();
+  EXPECT_EQ(schemas(), "0");
 }
 
 }  // namespace
