@@ -292,8 +292,14 @@ void dispatch(const CLI::App& app, Arguments& arguments,
                  .watch = arguments.watch},
                 stop);
   } else if (command == "cutover") {
-    migration::tell_migration(conninfo, arguments.name, "cutover", stop);
-    fmt::print("told the process that runs {}\n", arguments.name);
+    const auto phase =
+        migration::tell_migration(conninfo, arguments.name, "cutover", stop);
+    fmt::print("told the process that runs {}{}\n", arguments.name,
+               phase == migration::Phase::kReady
+                   ? ""
+                   : fmt::format(": it is {}, and exchanges the tables as soon "
+                                 "as it is ready, whenever that may be",
+                                 migration::name_of(phase)));
   } else if (command == "abort") {
     migration::abort_migration(
         conninfo, arguments.name, state_dir_of(arguments),

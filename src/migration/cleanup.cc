@@ -254,6 +254,20 @@ bool lock_migration(pg::Connection& connection, const MigrationRecord& record) {
       .boolean(0, 0);
 }
 
+// A look at pg_locks: to try the lock would be to have it for a moment.
+bool is_locked(pg::Connection& connection, const MigrationRecord& record) {
+  return connection
+      .exec(
+          "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l"
+          " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+          "  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"
+          "   WHERE d.datname = pg_catalog.current_database())"
+          "  AND (l.classid::pg_catalog.int8 << 32) | l.objid::pg_catalog.int8"
+          "   = pg_catalog.hashtextextended($1, 0))",
+          {"pgrecast " + record.slot})
+      .boolean(0, 0);
+}
+
 std::uint64_t take_ownership(pg::Connection& connection,
                              const MigrationRecord& record) {
   const std::string application =

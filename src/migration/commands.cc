@@ -36,6 +36,12 @@ MigrationRecord find_or_refuse(pg::Connection& connection,
                 "names");
 }
 
+Refused exchanged_already(const std::string& name) {
+  return Refused(
+      fmt::format("{} has exchanged its tables already", name),
+      "`pgrecast finish` removes the retired tables and what else is left");
+}
+
 // On a migration that nobody runs any more. What its process had in flight is
 // over once the ownership is taken, and may have been the exchange.
 void undo_left_behind(pg::Connection& connection, const MigrationRecord& record,
@@ -43,9 +49,7 @@ void undo_left_behind(pg::Connection& connection, const MigrationRecord& record,
   take_ownership(connection, record);
   const auto now = read_migration(connection, record.name);
   if (now && now->phase >= Phase::kExchanged) {
-    throw Refused(
-        fmt::format("{} has exchanged its tables already", record.name),
-        "`pgrecast finish` removes the retired tables and what else is left");
+    throw exchanged_already(record.name);
   }
   undo_migration(connection, now.value_or(record), state_dir);
 }
@@ -103,9 +107,7 @@ void abort_migration(const std::string& conninfo, const std::string& name,
     const auto now = find_migration(connection, name);
     if (!now || now->id != record.id) return command.done();
     if (now->phase >= Phase::kExchanged) {
-      throw Refused(
-          fmt::format("{} has exchanged its tables already", name),
-          "`pgrecast finish` removes the retired tables and what else is left");
+      throw exchanged_already(name);
     }
     if (locked) {
       undo_left_behind(connection, *now, state_dir);
@@ -153,15 +155,17 @@ void finish_migration(const std::string& conninfo, const std::string& name,
   remove_retired(connection, *now);
 }
 
-void tell_migration(const std::string& conninfo, const std::string& name,
-                    const std::string& command, const std::stop_token& stop) {
+Phase tell_migration(const std::string& conninfo, const std::string& name,
+                     const std::string& command, const std::stop_token& stop) {
   pg::Connection connection = connect(conninfo, command, stop);
   const MigrationRecord record = find_or_refuse(connection, name);
-  if (lock_migration(connection, record)) {
+  if (record.phase >= Phase::kExchanged) throw exchanged_already(name);
+  if (!is_locked(connection, record)) {
     throw Refused(fmt::format("no process runs the migration {}", name),
                   "start it: the same `pgrecast run` resumes it");
   }
   send_command(connection, name, command);
+  return record.phase;
 }
 
 std::vector<std::string> reap_migrations(const std::string& conninfo,
@@ -210,14 +214,8 @@ std::vector<MigrationStatus> read_status(const std::string& conninfo,
     for (const TableRecord& table : read_tables(connection, one)) {
       status.tables.push_back(table.target.source.display());
     }
-    pg::Transaction look(connection);
-    status.running = !connection
-                          .exec(
-                              "SELECT pg_catalog.pg_try_advisory_xact_lock("
-                              "pg_catalog.hashtextextended($1, 0))",
-                              {"pgrecast " + status.record.slot})
-                          .boolean(0, 0);
-    look.rollback();
+    status.running = is_locked(connection, status.record);
+    PGRECAST_SYNC_POINT("status:looked");
     status.heartbeat = read_heartbeat(connection, one);
     status.events = read_events(connection, one, kEventsShown);
     all.push_back(std::move(status));

@@ -287,6 +287,11 @@ void Runner::Impl::resume(const script::Script& script) {
   }
   const Phase phase = context_.record.phase;
   log::info("migration", "resuming", "phase={}", name_of(phase));
+  // Meant for the process before us, and for its hour.
+  if (take_back_command(*context_.control, context_.record.name, "cutover")) {
+    log::warn("migration", "a cutover that nobody heard is not done now",
+              "next='pgrecast cutover {}'", context_.record.name);
+  }
   context_.progress->update([&](ProgressData& data) {
     data.phase = phase;
     data.phase_began = Clock::now();

@@ -71,4 +71,7 @@ std::string ownership_query(const std::string& migration, std::uint64_t epoch);
 // session until it ends.
 bool lock_migration(pg::Connection& connection, const MigrationRecord& record);
 
+// Whether a process is at it. Never in the way of one that comes just now.
+bool is_locked(pg::Connection& connection, const MigrationRecord& record);
+
 }  // namespace pgrecast::migration

@@ -28,9 +28,10 @@ void finish_migration(const std::string& conninfo, const std::string& name,
                       const std::filesystem::path& state_dir,
                       const std::stop_token& stop);
 
-// Tells the process that runs the migration. Throws Refused when none does.
-void tell_migration(const std::string& conninfo, const std::string& name,
-                    const std::string& command, const std::stop_token& stop);
+// Tells the process that runs the migration, and returns the phase that it is
+// in. Throws Refused when none does, or after the exchange.
+Phase tell_migration(const std::string& conninfo, const std::string& name,
+                     const std::string& command, const std::stop_token& stop);
 
 // Drops slot and publication of every migration whose process is dead and whose
 // slot keeps more WAL than `retained_max` bytes. Returns their names.

@@ -74,6 +74,22 @@ TEST_F(StatusTest, TellsOfALivingAndOfADeadMigration) {
   resume();
   EXPECT_EQ(status().at("phase"), "done");
   EXPECT_EQ(status().at("next"), "pgrecast finish orders");
+  std::string output;
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}, &output), 3);
+  EXPECT_NE(output.find("exchanged its tables already"), std::string::npos)
+      << output;
+  // It held the migration's lock for as long as it looked: `finish` said that
+  // a process was still at work, `cutover` told one that was not there.
+  Program looking({"status", "--dsn", dsn(), "orders"},
+                  {"PGRECAST_FREEZE_AT=status:looked"});
+  looking.wait_until_frozen();
+  EXPECT_EQ(
+      command({"finish", "--dsn", dsn(), "--state-dir", state_dir(), "orders"},
+              &output),
+      0)
+      << output;
+  looking.signal(SIGCONT);
+  looking.wait();
 }
 
 TEST_F(StatusTest, WithoutAnyMigrationThereIsNothingToTell) {
@@ -147,9 +163,33 @@ TEST_F(StatusTest, CutoverIsDoneWithinSecondsOfBeingAskedFor) {
 TEST_F(StatusTest, CutoverAskedForEarlyIsDoneWhenReady) {
   Program run = start({"--cutover", "manual"});
   run.wait_for_output("phase changed.*phase=copying");
-  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_NE(text({"cutover", "--dsn", dsn(), "orders"}).find("as soon as"),
+            std::string::npos);
   EXPECT_EQ(run.wait(), 0) << run.output();
   expect_migrated();
+}
+
+// Asked for at night of a process that never heard it, it was done by day, as
+// soon as somebody resumed the migration.
+TEST_F(StatusTest, CutoverThatNobodyHeardIsNotDoneByTheNextProcess) {
+  Program deaf = start({"--cutover", "manual"});
+  deaf.wait_for_output("phase changed.*phase=ready");
+  deaf.signal(SIGSTOP);
+  EXPECT_EQ(text({"cutover", "--dsn", dsn(), "orders"}),
+            "told the process that runs orders\n");
+  deaf.signal(SIGKILL);
+  deaf.wait();
+
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("not done now.*pgrecast cutover orders");
+  run.wait_for_output("ready.*next='pgrecast cutover orders'");
+
+  EXPECT_EQ(phase(), "ready");
+  EXPECT_EQ(
+      superuser_session().query_value("SELECT count(*) FROM pgrecast.commands"),
+      "0");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), 0) << run.output();
 }
 
 TEST_F(StatusTest, CutoverOfADeadMigrationIsRefused) {
