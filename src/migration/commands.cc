@@ -7,9 +7,11 @@
 #include "pgrecast/capture/slot.h"
 #include "pgrecast/migration/cleanup.h"
 #include "pgrecast/migration/planning.h"
+#include "pgrecast/pg/errors.h"
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <utility>
 
 namespace pgrecast::migration {
@@ -168,31 +170,55 @@ Phase tell_migration(const std::string& conninfo, const std::string& name,
   return record.phase;
 }
 
+namespace {
+
+// Whether it was one to be reaped. The lock of a session of its own: it goes
+// with that session.
+bool reap(const std::string& conninfo, const std::string& name,
+          std::int64_t retained_max, const std::stop_token& stop) {
+  pg::Connection session = connect(conninfo, "reap", stop);
+  const auto found = read_migration(session, name);
+  PGRECAST_SYNC_POINT("reap:found");
+  if (!found || !lock_migration(session, *found)) return false;
+  // Under the lock: it may be gone, and another one of its name be there.
+  const auto record = read_migration(session, name);
+  if (!record || record->id != found->id) return false;
+  const auto slot = capture::read_slot(session, record->slot);
+  if (!slot || slot->retained_bytes <= retained_max) return false;
+  std::exception_ptr kept;
+  try {
+    capture::drop_publication(session, record->publication);
+  } catch (const pg::SqlError&) {
+    kept = std::current_exception();  // the slot is what fills the disk
+  }
+  capture::drop_slot(session, record->slot, Deadline::in(kSlotTimeMax));
+  add_event(session, name, "reaped",
+            fmt::format("the slot kept {} bytes of WAL", slot->retained_bytes));
+  if (kept) std::rethrow_exception(kept);
+  return true;
+}
+
+}  // namespace
+
 std::vector<std::string> reap_migrations(const std::string& conninfo,
                                          std::int64_t retained_max,
                                          const std::stop_token& stop) {
   std::vector<std::string> reaped;
+  std::exception_ptr failed;
   pg::Connection connection = connect(conninfo, "reap", stop);
   if (!state_exists(connection)) return reaped;
   check_format(connection);
   for (const std::string& name : list_migrations(connection)) {
-    // The lock of a session of its own: it goes with that session.
-    pg::Connection session = connect(conninfo, "reap", stop);
-    const auto found = read_migration(session, name);
-    PGRECAST_SYNC_POINT("reap:found");
-    if (!found || !lock_migration(session, *found)) continue;
-    // Under the lock: it may be gone, and another one of its name be there.
-    const auto record = read_migration(session, name);
-    if (!record || record->id != found->id) continue;
-    const auto slot = capture::read_slot(session, record->slot);
-    if (!slot || slot->retained_bytes <= retained_max) continue;
-    capture::drop_publication(session, record->publication);
-    capture::drop_slot(session, record->slot, Deadline::in(kSlotTimeMax));
-    add_event(
-        session, name, "reaped",
-        fmt::format("the slot kept {} bytes of WAL", slot->retained_bytes));
-    reaped.push_back(name);
+    try {
+      if (reap(conninfo, name, retained_max, stop)) reaped.push_back(name);
+    } catch (const Error& error) {
+      // That of one keeps no other slot from being dropped.
+      log::error("migration", "not wholly reaped", "migration={} error='{}'",
+                 name, error.what());
+      failed = std::current_exception();
+    }
   }
+  if (failed) std::rethrow_exception(failed);
   return reaped;
 }
 

@@ -76,6 +76,28 @@ TEST_F(LostTest, ReapedWhileReadyItIsRepaired) {
   expect_migrated();
 }
 
+// What could not be dropped kept the slot, and with it the WAL of the server.
+TEST_F(LostTest, ThePublicationOfAnotherRoleDoesNotKeepTheSlot) {
+  kill_when_ready();
+  Session superuser = superuser_session();
+  superuser.exec("ALTER PUBLICATION pgrecast_orders OWNER TO postgres");
+  ASSERT_TRUE(no_session_left(database()));
+
+  std::string output;
+  EXPECT_EQ(command({"reap", "--dsn", dsn(), "--max-retained", "0"}, &output),
+            3);
+
+  EXPECT_NE(output.find("publication pgrecast_orders"), std::string::npos)
+      << output;
+  EXPECT_EQ(superuser.query_value("SELECT count(*) FROM pg_replication_slots "
+                                  "WHERE database = current_database()"),
+            "0");
+  superuser.exec("DROP PUBLICATION pgrecast_orders");
+  EXPECT_EQ(
+      command({"abort", "--dsn", dsn(), "--state-dir", state_dir(), "orders"}),
+      0);
+}
+
 TEST_F(LostTest, ReapedWhileReadyItIsRestarted) {
   kill_when_ready();
   reap();
