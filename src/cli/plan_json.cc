@@ -197,7 +197,7 @@ std::string plan_json(const PlanReport& report) {
                  {"makes",
                   {{"publication", report.plan.names.publication},
                    {"slot", report.plan.names.slot},
-                   {"schemas", report.plan.schemas}}}});
+                   {"schemas", report.schemas}}}});
 }
 
 std::string plan_json(const std::string& migration, const Refused& refused) {

@@ -293,10 +293,15 @@ void lock_lines(Page& page, const PlanReport& report) {
                              : last == i              ? first.step
                                          : first.step + "-" + locks[last].step;
     const bool everybody = first.hinders == "everybody";
+    const std::string waiting = everybody ? "everybody waits, "
+                                : first.hinders == "writers" ? "writers wait, "
+                                : first.hinders == "nextval()"
+                                    ? "nextval() waits, "
+                                    : "";
     page.line(fmt::format("  {:<12} {:<22}  ", step, first.mode),
               fmt::format("{}: {}{}",
                           objects_text(first.objects, tables, partitioned),
-                          everybody ? "everybody waits, " : "", first.held),
+                          waiting, first.held),
               everybody ? Ink::kBold : Ink::kPlain);
     shown_step = locks[last].step;
     i = last;
@@ -343,7 +348,7 @@ void detail_lines(Page& page, const PlanReport& report) {
   page.heading("Made on the way, and removed");
   page.line("  publication ", report.plan.names.publication);
   page.line("  slot        ", report.plan.names.slot);
-  page.line("  schemas     ", join(report.plan.schemas, ", "));
+  page.line("  schemas     ", join(report.schemas, ", "));
   for (std::size_t i = 0; i < report.tables.size(); ++i) {
     page.heading("The new " + report.plan.sources[i].name.display());
     for (const std::string& statement : report.tables[i].ddl) {

@@ -1,9 +1,11 @@
 #include "pgrecast/migration/plan_report.h"
 
 #include "pgrecast/catalog/table.h"
+#include "pgrecast/plan/twins.h"
 
 #include "reporting.h"
 
+#include <set>
 #include <utility>
 
 namespace pgrecast::migration {
@@ -24,6 +26,28 @@ std::vector<exchange::ExchangeTable> exchange_tables(pg::Connection& connection,
     tables.push_back(std::move(table));
   }
   return tables;
+}
+
+// Those of shadows and of retired tables, of the twins, and of the state.
+std::vector<std::string> schemas_made(
+    pg::Connection& connection, const plan::Plan& plan,
+    const std::vector<exchange::ExchangeTable>& tables) {
+  std::vector<catalog::Reshaped> reshaped;
+  for (const exchange::ExchangeTable& table : tables) {
+    reshaped.push_back({.source = table.source_oid,
+                        .target = table.shadow_oid,
+                        .renamed = table.renamed});
+  }
+  std::set<std::string> of_twins;
+  for (const plan::Twin& twin : plan::read_twins(connection, reshaped)) {
+    of_twins.insert(twin.name.schema);
+  }
+  std::vector<std::string> schemas = plan.schemas;
+  for (std::size_t i = 0; i < of_twins.size(); ++i) {
+    schemas.push_back(plan.names.twin_schema(i));
+  }
+  schemas.emplace_back("pgrecast");
+  return schemas;
 }
 
 }  // namespace
@@ -51,7 +75,8 @@ void look_at_shadows(pg::Connection& connection, const script::Script& script,
   report.locks = step_locks(connection, plan, tables, options);
   report.hindrances = hindrances(connection, plan);
   report.other_slots = other_slots(connection, plan.names);
-  report.disk = disk_report(report.tables, options);
+  report.disk = disk_report(connection, report.tables, options);
+  report.schemas = schemas_made(connection, plan, tables);
 }
 
 }  // namespace pgrecast::migration

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -55,6 +56,11 @@ SELECT s.slot_name, s.slot_type, s.active, COALESCE(pg_catalog.pg_wal_lsn_diff(
 FROM pg_catalog.pg_replication_slots s
 WHERE s.slot_name <> $1
 ORDER BY 4 DESC, 1)sql";
+
+// In MB; -1: none.
+constexpr const char* kSlotLimit =
+    "SELECT setting FROM pg_catalog.pg_settings"
+    " WHERE name = 'max_slot_wal_keep_size'";
 
 std::string effect_of(bool writes, bool snapshot, bool locks) {
   std::vector<std::string> waits;
@@ -111,13 +117,18 @@ std::vector<OtherSlot> other_slots(pg::Connection& connection,
   return slots;
 }
 
-DiskReport disk_report(const std::vector<TableReport>& tables,
+DiskReport disk_report(pg::Connection& connection,
+                       const std::vector<TableReport>& tables,
                        const RunOptions& options) {
   DiskReport disk;
   for (const TableReport& table : tables) disk.copy_bytes += table.size.bytes();
   // Every row that is copied, and every index that is built, is in the WAL.
   disk.wal_bytes = disk.copy_bytes;
+  const auto limit_mb = connection.exec(kSlotLimit).number<std::int64_t>(0, 0);
   disk.kept_wal_bytes_max = options.retained_max;
+  if (limit_mb >= 0) {
+    disk.kept_wal_bytes_max = std::min(disk.kept_wal_bytes_max, limit_mb << 20);
+  }
   std::error_code error;
   auto folder = std::filesystem::absolute(options.state_dir, error);
   while (!std::filesystem::exists(folder, error) &&

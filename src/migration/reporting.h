@@ -54,7 +54,8 @@ std::vector<Hindrance> hindrances(pg::Connection& connection,
                                   const plan::Plan& plan);
 std::vector<OtherSlot> other_slots(pg::Connection& connection,
                                    const plan::Names& names);
-DiskReport disk_report(const std::vector<TableReport>& tables,
+DiskReport disk_report(pg::Connection& connection,
+                       const std::vector<TableReport>& tables,
                        const RunOptions& options);
 
 // nullopt where nothing could be measured.

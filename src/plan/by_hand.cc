@@ -80,6 +80,7 @@ class Hand {
   void make_clone(std::size_t table);
   std::size_t table_of(const script::TableName& name);
   std::size_t owner_of(const script::ObjectName& index);
+  std::size_t owner_of(const script::Statement& statement);
   std::string object_of(const script::Statement& statement);
   TableFiles files();
   NativeStep run(const script::Statement& statement);
@@ -390,15 +391,19 @@ void Hand::put_rows_back(std::size_t table) {
   connection_->exec("DROP TABLE " + kept.quoted());
 }
 
+// The table that a statement is about; kNone where that is something else.
+std::size_t Hand::owner_of(const script::Statement& statement) {
+  if (const script::TableName* name = script::table_of(statement)) {
+    return table_of(*name);
+  }
+  const auto* drop = std::get_if<script::DropIndex>(&statement.body);
+  return drop == nullptr ? kNone : owner_of(drop->indexes.front());
+}
+
 // What a statement locks, as a person calls it.
 std::string Hand::object_of(const script::Statement& statement) {
-  if (const script::TableName* name = script::table_of(statement)) {
-    return (*tables_)[table_of(*name)].source->name.display();
-  }
-  if (const auto* drop = std::get_if<script::DropIndex>(&statement.body)) {
-    const std::size_t owner = owner_of(drop->indexes.front());
-    if (owner != kNone) return (*tables_)[owner].source->name.display();
-  }
+  const std::size_t owner = owner_of(statement);
+  if (owner != kNone) return (*tables_)[owner].source->name.display();
   if (const auto* index = std::get_if<script::AlterIndex>(&statement.body)) {
     return "index " + index->index.name;
   }
@@ -415,10 +420,13 @@ TableFiles Hand::files() {
 
 NativeStep Hand::run(const script::Statement& statement) {
   const std::string object = object_of(statement);
+  const std::size_t owner = owner_of(statement);
+  const bool partitioned =
+      owner != kNone && (*tables_)[owner].source->partitioned();
   const TableFiles before = files();
   std::visit([&](const auto& body) { apply(statement, body); }, statement.body);
   return native_step(*script_, statement, effect_of(statement, before, files()),
-                     object);
+                     object, partitioned);
 }
 
 std::vector<NativeStep> Hand::run(const std::set<TakenName>& taken) {

@@ -126,22 +126,29 @@ bool checks_foreign_keys(const script::Statement& statement) {
                              &script::AddedForeignKey::checked);
 }
 
+// What the server does not do with a partitioned table is not named for one.
 struct InsteadOf {
   Effect effect;
+  bool partitioned;
 
   std::string operator()(const script::CreateIndex& body) const {
+    if (partitioned) {
+      return "CREATE INDEX .. ON ONLY, then CONCURRENTLY on each partition, "
+             "then ALTER INDEX .. ATTACH PARTITION: writers go on";
+    }
     return body.concurrently
                ? ""
                : "CREATE INDEX CONCURRENTLY, in no transaction: writers go on";
   }
   std::string operator()(const script::DropIndex& body) const {
-    return body.concurrently
+    return body.concurrently || partitioned
                ? ""
                : "DROP INDEX CONCURRENTLY, in no transaction: nobody waits";
   }
   std::string operator()(const script::AlterTable& alter) const {
-    const bool adds = has(alter, script::AlterKind::kAddConstraint) ||
-                      has(alter, script::AlterKind::kAddForeignKey);
+    const bool adds = (has(alter, script::AlterKind::kAddConstraint) ||
+                       has(alter, script::AlterKind::kAddForeignKey)) &&
+                      !partitioned;
     if (effect == Effect::kBuildsIndexes) {
       return adds ? "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT .. "
                     "USING INDEX"
@@ -220,13 +227,14 @@ Effect effect_of(const script::Statement& statement, const TableFiles& before,
 
 NativeStep native_step(const script::Script& script,
                        const script::Statement& statement, Effect effect,
-                       const std::string& object) {
+                       const std::string& object, bool partitioned) {
   NativeStep step;
   step.line = statement.place.line;
   step.effect = effect;
   step.lock = name_of(std::visit(LockOf{&script}, statement.body));
   step.object = object;
-  step.instead = std::visit(InsteadOf{.effect = effect}, statement.body);
+  step.instead = std::visit(
+      InsteadOf{.effect = effect, .partitioned = partitioned}, statement.body);
   return step;
 }
 

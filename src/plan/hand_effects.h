@@ -32,9 +32,9 @@ Effect effect_of(const script::Statement& statement, const TableFiles& before,
                  const TableFiles& after);
 
 // The statement's lock on `object`, the table's or index's name, and what can
-// be done instead.
+// be done instead; `partitioned`: where that is a table with partitions.
 NativeStep native_step(const script::Script& script,
                        const script::Statement& statement, Effect effect,
-                       const std::string& object);
+                       const std::string& object, bool partitioned);
 
 }  // namespace pgrecast::plan

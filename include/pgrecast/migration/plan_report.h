@@ -105,7 +105,8 @@ struct OtherSlot {
 struct DiskReport {
   std::int64_t copy_bytes = 0;  // tables and indexes, as large as they are now
   std::int64_t wal_bytes = 0;   // written by copy and index builds
-  std::int64_t kept_wal_bytes_max = 0;  // by our slot: --max-retained
+  // By our slot: --max-retained, or the server's limit, where that is less.
+  std::int64_t kept_wal_bytes_max = 0;
   // Of the change buffer's folder, here; nullopt: not told.
   std::optional<std::int64_t> state_dir_free_bytes;
 };
@@ -133,6 +134,7 @@ struct PlanReport {
   std::vector<StepLock> locks;        // in the order of the steps
   std::vector<Hindrance> hindrances;  // the oldest first
   std::vector<OtherSlot> other_slots;
+  std::vector<std::string> schemas;  // all that are made, and removed again
   DiskReport disk;
   std::optional<TimeReport> time;  // nullopt: plan.notes say why
 };

@@ -13,6 +13,7 @@ using testing::ElementsAre;
 using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 constexpr const char* kTable =
     "CREATE TABLE u (id int PRIMARY KEY); INSERT INTO u SELECT x FROM "
@@ -212,6 +213,21 @@ TEST_F(Native, EachStatementIsToldApart) {
   EXPECT_EQ(plan.native[2].instead, "");
   EXPECT_EQ(plan.native[3].object, "src.t");
   EXPECT_THAT(plan.native[3].instead, HasSubstr("CONCURRENTLY"));
+}
+
+// The server does neither CONCURRENTLY nor USING INDEX there.
+TEST_F(Native, OfAPartitionedTableNothingIsAdvisedThatTheServerRefuses) {
+  make_tables("src",
+              "CREATE TABLE t (id int PRIMARY KEY, i int) PARTITION BY RANGE "
+              "(id); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
+              "CREATE INDEX old ON t (i)");
+  const Plan plan = plan_of(
+      "CREATE INDEX ON t (i);\nDROP INDEX old;\n"
+      "ALTER TABLE t ADD UNIQUE (id, i)");
+  ASSERT_EQ(plan.native.size(), 3U);
+  EXPECT_THAT(plan.native[0].instead, StartsWith("CREATE INDEX .. ON ONLY"));
+  EXPECT_EQ(plan.native[1].instead, "");
+  EXPECT_EQ(plan.native[2].instead, "");
 }
 
 // Nothing else shows that rows were read.

@@ -46,6 +46,7 @@ CREATE INDEX gone ON orders (old);
 ALTER TABLE orders CLUSTER ON orders_pkey;
 CREATE TABLE lines (o int REFERENCES orders);
 CREATE VIEW seen AS SELECT id, price FROM orders;
+CREATE MATERIALIZED VIEW kept AS SELECT id FROM orders;
 CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
 CREATE TRIGGER fires BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION f();
 CREATE TRIGGER on_id BEFORE UPDATE OF id ON orders FOR EACH ROW
@@ -303,6 +304,11 @@ TEST_F(PlanReportTest, SaysWhatTheScriptDoes) {
   EXPECT_EQ(carried.at("views made anew"), json({"public.seen"}));
   EXPECT_EQ(carried.at("grants"), json({"SELECT to PUBLIC"}));
   EXPECT_EQ(carried.at("comments"), json({"column note", "table"}));
+  // That of the materialized view's twin, and that of the state, too.
+  const std::string ours =
+      "pgrecast_" + report.at("migration").get<std::string>();
+  EXPECT_EQ(report.at("makes").at("schemas"),
+            json({ours, ours + "_retired", ours + "_views", "pgrecast"}));
 }
 
 TEST_F(PlanReportTest, IsNoWiderThanATerminalAndWithoutColours) {
@@ -465,7 +471,10 @@ TEST_F(PlanReportTest, TellsOfOtherSlotsAndTheDisk) {
   const std::string name = "slot_of_somebody_else";
   superuser_session().exec("SELECT pg_create_physical_replication_slot('" +
                            name + "', true)");
+  // The server gives a slot up before we do.
+  cluster().set("max_slot_wal_keep_size", "1GB");
   const json report = json::parse(planned({"--json"}));
+  cluster().set("max_slot_wal_keep_size", "");
   const std::string text = planned();
   superuser_session().exec("SELECT pg_drop_replication_slot('" + name + "')");
 
@@ -484,7 +493,8 @@ TEST_F(PlanReportTest, TellsOfOtherSlotsAndTheDisk) {
             table.at("heap_bytes").get<std::int64_t>() +
                 table.at("toast_bytes").get<std::int64_t>() +
                 table.at("index_bytes").get<std::int64_t>());
-  EXPECT_EQ(disk.at("kept_wal_bytes_max"), std::int64_t{10} << 30);
+  EXPECT_EQ(disk.at("kept_wal_bytes_max"), std::int64_t{1} << 30);
+  EXPECT_THAT(text, HasSubstr("10.0GB"));
   EXPECT_GT(disk.at("state_dir_free_bytes"), 0);
 }
 

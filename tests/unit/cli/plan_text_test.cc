@@ -112,6 +112,17 @@ Locks on what others use
 )"));
 }
 
+TEST(PlanText, SaysWhoWaitsForALock) {
+  migration::PlanReport report = report_of_orders();
+  report.locks = {
+      {"cutover", "SHARE ROW EXCLUSIVE", {"s"}, "2 s", "300 ms", "nextval()"},
+      {"after", "SHARE ROW EXCLUSIVE", {"t"}, "an instant", "0 s", "writers"}};
+  EXPECT_THAT(plan_text(report), HasSubstr(R"(
+  cutover      SHARE ROW EXCLUSIVE     s: nextval() waits, 2 s
+  after        SHARE ROW EXCLUSIVE     t: writers wait, an instant
+)"));
+}
+
 TEST(PlanText, LocksAPartitionedTableWithItsPartitions) {
   migration::PlanReport report = report_of_orders();
   report.plan.sources[0].kind = 'p';
