@@ -123,6 +123,22 @@ TEST_F(ExitCodeTest, AReaderThatNeverEndsIsFiveAndResumable) {
   expect_migrated();
 }
 
+TEST_F(ExitCodeTest, ADependentThatCameAndIsNotCarriedIsFiveAndToldLater) {
+  Program run = start({"--cutover", "manual"});
+  run.wait_for_output("phase changed.*phase=ready");
+  session().exec("CREATE TABLE archive (kept orders)");
+  EXPECT_EQ(command({"cutover", "--dsn", dsn(), "orders"}), 0);
+  EXPECT_EQ(run.wait(), kNotCutOver) << run.output();
+
+  std::string status;
+  EXPECT_EQ(command({"status", "--dsn", dsn(), "orders"}, &status), 0);
+  EXPECT_NE(status.find("not exchanged"), std::string::npos) << status;
+  EXPECT_NE(status.find("archive"), std::string::npos) << status;
+
+  session().exec("DROP TABLE archive");
+  resume();
+}
+
 // Found in the sample of the rows (the key's greatest), before anything is
 // made.
 TEST_F(ExitCodeTest, RowsThatBreakTheScriptAreTenInThePlanAlready) {
