@@ -47,8 +47,10 @@ std::string insert_statement(const plan::MigratedTable& table,
 std::string blocks_condition(const plan::MigratedTable& table,
                              const BlockRange& blocks) {
   // A TID range scan, since PostgreSQL 14.
-  return fmt::format("{0}.ctid >= '({1},0)' AND {0}.ctid < '({2},0)'",
-                     table.target.select.alias(), blocks.first, blocks.end);
+  return fmt::format(
+      "{0}.ctid OPERATOR(pg_catalog.>=) '({1},0)' AND {0}.ctid "
+      "OPERATOR(pg_catalog.<) '({2},0)'",
+      table.target.select.alias(), blocks.first, blocks.end);
 }
 
 void find_in_block(pg::Connection& connection, const plan::MigratedTable& table,
@@ -61,8 +63,9 @@ void find_in_block(pg::Connection& connection, const plan::MigratedTable& table,
                   blocks_condition(table, {.first = block, .end = block + 1})));
   for (int row = 0; row < rows.rows() && keys.size() < plan::kRejectedKeysShown;
        ++row) {
-    const std::string condition = fmt::format(
-        "{}.ctid = {}", alias, pg::quote_literal(rows.text(row, 0)));
+    const std::string condition =
+        fmt::format("{}.ctid OPERATOR(pg_catalog.=) {}", alias,
+                    pg::quote_literal(rows.text(row, 0)));
     if (!plan::is_taken(connection, insert_statement(table, from, condition))) {
       keys.emplace_back(rows.text(row, 1));
     }

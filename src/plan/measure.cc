@@ -113,8 +113,10 @@ double timed(const Action& action) {
 }
 
 std::string within(const std::string& alias, const Stretch& stretch) {
-  return fmt::format("{0}.ctid >= '({1},0)' AND {0}.ctid < '({2},0)'", alias,
-                     stretch.begin, stretch.end);
+  return fmt::format(
+      "{0}.ctid OPERATOR(pg_catalog.>=) '({1},0)' AND {0}.ctid "
+      "OPERATOR(pg_catalog.<) '({2},0)'",
+      alias, stretch.begin, stretch.end);
 }
 
 // The source's columns, and where the rows lie, of some stretches alone.

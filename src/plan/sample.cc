@@ -317,7 +317,8 @@ std::string is_one_of(const std::string& alias,
   std::vector<std::string> conditions;
   for (const auto& [heap, ctids] : by_heap) {
     conditions.push_back(
-        fmt::format("({0}.tableoid = {1}::pg_catalog.oid AND {0}.ctid = ANY "
+        fmt::format("({0}.tableoid OPERATOR(pg_catalog.=) {1}::pg_catalog.oid "
+                    "AND {0}.ctid OPERATOR(pg_catalog.=) ANY "
                     "({2}::pg_catalog.tid[]))",
                     alias, heap, pg::quote_literal(pg::array_literal(ctids))));
   }

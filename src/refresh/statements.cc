@@ -170,13 +170,15 @@ Statements::Statements(const plan::MigratedTable& table) {
   delete_keys_ =
       target.partitioned()
           ? delete_from_leaves(table, keys)
-          : fmt::format("DELETE FROM ONLY {} AS gone WHERE gone.ctid = {}",
-                        shadow,
-                        ctids(keys, shadow, shadow_match(table, "found")));
+          : fmt::format(
+                "DELETE FROM ONLY {} AS gone WHERE gone.ctid "
+                "OPERATOR(pg_catalog.=) {}",
+                shadow, ctids(keys, shadow, shadow_match(table, "found")));
   for (const catalog::QualifiedName& heap : target.heaps()) {
     delete_keys_in_blocks_.push_back(fmt::format(
-        "DELETE FROM ONLY {} AS gone USING {} WHERE {} AND gone.ctid >= "
-        "${}::pg_catalog.tid AND gone.ctid < ${}::pg_catalog.tid",
+        "DELETE FROM ONLY {} AS gone USING {} WHERE {} AND gone.ctid "
+        "OPERATOR(pg_catalog.>=) ${}::pg_catalog.tid AND gone.ctid "
+        "OPERATOR(pg_catalog.<) ${}::pg_catalog.tid",
         heap.quoted(), keys, shadow_match(table, "gone"),
         key.columns.size() + 1, key.columns.size() + 2));
   }
@@ -186,7 +188,7 @@ Statements::Statements(const plan::MigratedTable& table) {
   } else {
     keys_from_ = target.select.from();
     keys_condition_ =
-        fmt::format("{}.ctid = {}", target.select.alias(),
+        fmt::format("{}.ctid OPERATOR(pg_catalog.=) {}", target.select.alias(),
                     ctids(keys, target.source.quoted(), source_match(key)));
   }
   if (!key.one_form() && rule_on("any_form")) {

@@ -40,6 +40,34 @@ TEST_F(RoundsTest, SettlesKeysThatWereCopiedTwiceStaleOrAreGone) {
   build_indexes();
 }
 
+// Under a search path that names pg_catalog last, somebody's operators come
+// before the server's: a round found no row, and forgot the keys.
+TEST_F(RoundsTest, FindsRowsByTheServersOperatorsWhateverTheSearchPath) {
+  session().exec(
+      "CREATE FUNCTION public.never(tid, tid) RETURNS bool IMMUTABLE LANGUAGE "
+      "sql AS 'SELECT false';"
+      "CREATE OPERATOR public.= (LEFTARG = tid, RIGHTARG = tid, FUNCTION = "
+      "public.never);"
+      "CREATE OPERATOR public.< (LEFTARG = tid, RIGHTARG = tid, FUNCTION = "
+      "public.never);"
+      "CREATE OPERATOR public.>= (LEFTARG = tid, RIGHTARG = tid, FUNCTION = "
+      "public.never)");
+  superuser_session().exec(
+      fmt::format("ALTER ROLE \"{}\" SET search_path = public, pg_catalog",
+                  database().role()));
+  begin(kItems, kWiden);
+  Session app = session();
+
+  copy_all();
+  app.exec("UPDATE items SET v = -v WHERE id % 3 = 0");
+  rounds(100).settle(*data_);
+  build_indexes();
+  app.exec("UPDATE items SET v = v + 1 WHERE id % 5 = 0");
+  rounds(100).exact(*data_);
+
+  expect_in_step();
+}
+
 TEST_F(RoundsTest, SettlesAgainAfterItWasBroken) {
   begin(kItems, kWiden);
   copy_all();
