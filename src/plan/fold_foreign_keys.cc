@@ -74,6 +74,25 @@ CROSS JOIN LATERAL (
 WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'
 ORDER BY c.oid)sql";
 
+// Of the clone $1 and the source $3, what refers to them: name, from which
+// table, whether the script has added it, and whether rows there change with
+// those here, of which column $2 (of the source, $4) is set or, where that is
+// NULL, which are deleted.
+constexpr const char* kReferences = R"sql(
+SELECT c.conname, c.conrelid, c.conrelid::pg_catalog.regclass, c.confrelid = $1::pg_catalog.oid,
+       CASE WHEN $2::pg_catalog.text IS NULL THEN c.confdeltype ELSE c.confupdtype END
+         IN ('c', 'n', 'd')
+FROM pg_catalog.pg_constraint c
+JOIN (VALUES ($1::pg_catalog.oid, $2::pg_catalog.text),
+             ($3::pg_catalog.oid, $4::pg_catalog.text)) AS here(oid, attname)
+  ON here.oid = c.confrelid
+WHERE c.contype = 'f' AND c.conparentid = 0
+  AND ($2::pg_catalog.text IS NULL OR EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = c.confrelid AND a.attname = here.attname
+      AND a.attnum = ANY (c.confkey)))
+ORDER BY 2, 1)sql";
+
 struct ForeignKeyOnClone {
   Oid oid = 0;
   std::string name;
@@ -337,28 +356,52 @@ void Folder::run_alter_table(const script::Statement& statement,
   }
 }
 
-// ON UPDATE and ON DELETE of those that the script has added: a row filter and
-// a SELECT list know nothing of other tables' rows.
+// A row filter and a SELECT list know nothing of other tables' rows.
 void Folder::refuse_cascade(std::size_t offset, const Folding& folding,
                             const std::string* column) {
+  const auto is_called = [&](const Column& one) {
+    return column != nullptr && one.name == *column;
+  };
+  const auto now = std::ranges::find_if(folding.columns, is_called);
+  const Column* at_first = now == folding.columns.end()
+                               ? nullptr
+                               : find_attnum(folding.at_first, now->attnum);
+  const bool sets_new_column = column != nullptr && at_first == nullptr;
   const pg::Result found = connection_->exec(
-      "SELECT c.conname FROM pg_catalog.pg_constraint c"
-      " WHERE c.confrelid = $1::pg_catalog.oid AND c.contype = 'f'"
-      "  AND CASE WHEN $2::pg_catalog.text IS NULL"
-      "        THEN c.confdeltype IN ('c', 'n', 'd')"
-      "        ELSE c.confupdtype IN ('c', 'n', 'd') AND EXISTS ("
-      "          SELECT FROM pg_catalog.pg_attribute a"
-      "          WHERE a.attrelid = c.confrelid AND a.attname = $2"
-      "           AND a.attnum = ANY (c.confkey)) END"
-      " ORDER BY c.conname",
+      kReferences,
       {folding.shadow_oid,
-       column == nullptr ? pg::Param(std::nullopt) : pg::Param(*column)});
-  if (found.empty()) return;
-  refuse(offset,
-         fmt::format("by hand this changes rows that refer to it, by foreign "
-                     "key {}, which the script has added",
-                     found.text(0, 0)),
-         "put it before the statement that adds the foreign key");
+       column == nullptr ? pg::Param(std::nullopt) : pg::Param(*column),
+       sets_new_column ? catalog::Oid{} : folding.table->source.oid,
+       at_first == nullptr ? pg::Param(std::nullopt)
+                           : pg::Param(at_first->name)});
+  for (int row = 0; row < found.rows(); ++row) {
+    const std::string name(found.text(row, 0));
+    const auto of = std::ranges::find(
+        foldings_, found.number<Oid>(row, 1),
+        [](const Folding& one) { return one.table->source.oid; });
+    if (of != foldings_.end() && of->dropped_foreign_keys.contains(name)) {
+      continue;
+    }
+    const bool added = found.boolean(row, 3);
+    if (found.boolean(row, 4)) {
+      refuse(offset,
+             fmt::format("by hand this changes rows that refer to it, by "
+                         "foreign key {}{}",
+                         name,
+                         added ? ", which the script has added"
+                               : fmt::format(" of {}", found.text(row, 2))),
+             added ? "put it before the statement that adds the foreign key"
+                   : "change those rows before the migration, and drop the "
+                     "foreign key in the script, or make its action NO ACTION");
+    }
+    if (!added) {
+      notes_.push_back(fmt::format(
+          "rows of {} may refer to some that the script deletes or changes, by "
+          "foreign key {}: by hand that is an error, here it is found after "
+          "the exchange (code 10)",
+          found.text(row, 2), name));
+    }
+  }
 }
 
 // The clone that has them, or is referred to, makes room for another.

@@ -7,10 +7,12 @@ namespace {
 
 using test::Session;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
 class ForeignKeysTest : public ByHand {
@@ -334,6 +336,32 @@ TEST_F(ForeignKeysTest, WhatTheServerDoesNotTakeIsRefusedWithItsWords) {
     fails_alike(kAdding, script);
     clear();
   }
+}
+
+// By hand rows of another table would go, or change, too.
+TEST_F(ForeignKeysTest, WhatWouldCascadeByHandIsRefused) {
+  session().exec(
+      "CREATE TABLE src.u (id int PRIMARY KEY, code text UNIQUE, x int UNIQUE);"
+      "CREATE TABLE src.t (id int PRIMARY KEY,"
+      "  a int CONSTRAINT ta REFERENCES src.u ON DELETE SET NULL,"
+      "  c text CONSTRAINT tc REFERENCES src.u (code) ON UPDATE CASCADE,"
+      "  x int CONSTRAINT tx REFERENCES src.u (x))");
+
+  for (const auto& [script, name] :
+       std::vector<std::pair<const char*, const char*>>{
+           {"DELETE FROM u WHERE id = 1", "foreign key ta of"},
+           {"UPDATE u SET code = code || '1'", "foreign key tc of"},
+           {"ALTER TABLE u RENAME code TO k; UPDATE u SET k = k || '1'",
+            "foreign key tc of"}}) {
+    SCOPED_TRACE(script);
+    EXPECT_THAT(reasons(script), ElementsAre(HasSubstr(name)));
+  }
+  const Plan plan = plan_of(
+      "ALTER TABLE t DROP CONSTRAINT ta, DROP CONSTRAINT tc, ADD n int; "
+      "UPDATE u SET code = code || '1'; DELETE FROM u WHERE id = 1");
+  EXPECT_THAT(plan.notes, Contains(HasSubstr("foreign key tx")));
+  EXPECT_THAT(plan_of("ALTER TABLE u ADD n int; UPDATE u SET n = 1").notes,
+              Not(Contains(HasSubstr("foreign key"))));
 }
 
 TEST_F(ForeignKeysTest, WhatCannotBeAddedIsRefusedWithAReason) {
