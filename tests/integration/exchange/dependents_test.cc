@@ -1,6 +1,7 @@
 #include "pgrecast/catalog/dependents.h"
 
 #include "exchange_fixture.h"
+#include "support/manual.h"
 
 namespace pgrecast::catalog {
 namespace {
@@ -85,6 +86,10 @@ TEST_P(UncarriedTest, IsRefusedByName) {
   EXPECT_THAT(refusals(),
               Contains(AllOf(Field(&Refusal::what, HasSubstr(GetParam().what)),
                              Field(&Refusal::remedy, ::testing::Ne("")))));
+  for (const Refusal& refusal : refusals()) {
+    EXPECT_TRUE(test::is_in_manual(refusal.what))
+        << "docs/reference/plan.md does not list: " << refusal.what;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
