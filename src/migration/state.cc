@@ -566,9 +566,10 @@ void send_command(pg::Connection& connection, const std::string& name,
                   const std::string& command) {
   pg::Transaction transaction(connection);
   connection.exec(
-      "INSERT INTO pgrecast.commands (migration, command) VALUES ($1, $2)"
+      "INSERT INTO pgrecast.commands AS given (migration, command)"
+      " VALUES ($1, $2)"
       " ON CONFLICT (migration) DO UPDATE SET command = excluded.command,"
-      " by = excluded.by, at = excluded.at",
+      " by = excluded.by, at = excluded.at WHERE given.command <> 'abort'",
       {name, command});
   add_event(connection, name, "command", command);
   connection.exec("SELECT pg_catalog.pg_notify('pgrecast', $1)", {name});

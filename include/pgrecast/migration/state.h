@@ -180,6 +180,8 @@ struct Command {
   std::string by;
 };
 Command take_command(pg::Connection& connection, const std::string& name);
+// In the place of one that nobody has heard yet, unless that is `abort`, whose
+// sender would take it for heard.
 void send_command(pg::Connection& connection, const std::string& name,
                   const std::string& command);
 // Takes a command back that nobody has heard yet, stop requested or not; false:

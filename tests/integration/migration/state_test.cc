@@ -302,6 +302,15 @@ TEST_F(StateTest, CommandIsTakenOnceAndTheLastOneCounts) {
   EXPECT_EQ(take_command(connection_, "a").command, "");
 }
 
+TEST_F(StateTest, NoCommandTakesTheAbortsPlace) {
+  insert("a");
+
+  send_command(connection_, "a", "abort");
+  send_command(connection_, "a", "cutover");
+
+  EXPECT_EQ(take_command(connection_, "a").command, "abort");
+}
+
 TEST_F(StateTest, HeartbeatIsTheLastOne) {
   insert("a");
   beat(connection_, "a", "one", 1, R"({"x": 1})");
