@@ -74,6 +74,21 @@ CROSS JOIN LATERAL (
 WHERE c.conrelid = $1::pg_catalog.oid AND c.contype = 'f'
 ORDER BY c.oid)sql";
 
+// What constraints in schema $1 are called as the server calls foreign keys,
+// but for those of tables $2, which their clones have or the script drops: of
+// these, foreign keys that are not named $3 (of table $4).
+constexpr const char* kTakenNames = R"sql(
+SELECT DISTINCT c.conname
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
+WHERE n.nspname = $1 AND c.conname ~ '_fkey[0-9]*$'
+  AND (c.conrelid <> ALL ($2::pg_catalog.oid[])
+       OR (c.contype = 'f' AND NOT EXISTS (
+             SELECT FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]),
+                                    pg_catalog.unnest($4::pg_catalog.oid[]))
+               AS dropped(name, source)
+             WHERE dropped.source = c.conrelid AND dropped.name = c.conname))))sql";
+
 // Of the clone $1 and the source $3, what refers to them: name, from which
 // table, whether the script has added it, and whether rows there change with
 // those here, of which column $2 (of the source, $4) is set or, where that is
@@ -320,6 +335,36 @@ std::string Folder::stand_in(const script::TableName& name, Oid oid,
   return place.quoted();
 }
 
+std::optional<std::string> Folder::take_constraint_names(
+    const Folding& folding) {
+  std::vector<std::string> sources;
+  std::vector<std::string> dropped;
+  std::vector<std::string> dropped_from;
+  for (const Folding& other : foldings_) {
+    sources.push_back(std::to_string(other.table->source.oid));
+    for (const std::string& name : other.dropped_foreign_keys) {
+      dropped.push_back(name);
+      dropped_from.push_back(sources.back());
+    }
+  }
+  const pg::Result taken = connection_->exec(
+      kTakenNames,
+      {folding.table->source.name.schema, pg::array_literal(sources),
+       pg::array_literal(dropped), pg::array_literal(dropped_from)});
+  if (taken.empty()) return std::nullopt;
+  std::vector<std::string> constraints;
+  for (int row = 0; row < taken.rows(); ++row) {
+    constraints.push_back(
+        fmt::format("CONSTRAINT {} CHECK (true)",
+                    pg::quote_identifier(taken.text(row, 0))));
+  }
+  std::string name =
+      pg::quote_qualified(folding.table->shadow.schema, "pgrecast taken names");
+  connection_->exec(
+      fmt::format("CREATE TABLE {} ({})", name, join(constraints, ", ")));
+  return name;
+}
+
 void Folder::run_alter_table(const script::Statement& statement,
                              Folding& folding, const script::AlterTable& body) {
   if (body.foreign_keys.empty()) return run_on_clone(statement, folding);
@@ -330,17 +375,22 @@ void Folder::run_alter_table(const script::Statement& statement,
            "add it after the migration");
   }
   std::vector<std::string> referenced;
+  bool unnamed = false;
   for (const script::AddedForeignKey& key : body.foreign_keys) {
     if (const auto taken = taken_name(*connection_, folding, key.name)) {
       refuse(body.subcommands[key.subcommand].span.begin, taken->what,
              taken->remedy);
     }
     referenced.push_back(place_of_referenced(key, folding));
+    unnamed = unnamed || key.name.empty();
   }
   const auto before = foreign_keys_on(*connection_, folding.shadow_oid);
+  const auto taken =
+      unnamed ? take_constraint_names(folding) : std::optional<std::string>();
   run_script_sql(statement,
                  script_->with_tables_replaced(
                      statement, folding.table->shadow.quoted(), referenced));
+  if (taken) connection_->exec("DROP TABLE " + *taken);
   for (const ForeignKeyOnClone& key :
        foreign_keys_on(*connection_, folding.shadow_oid)) {
     if (std::ranges::find(before, key.oid, &ForeignKeyOnClone::oid) !=

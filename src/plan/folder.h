@@ -126,6 +126,10 @@ class Folder {
                                   const Folding& folding);
   std::string stand_in(const script::TableName& name, catalog::Oid oid,
                        const Folding& folding);
+  // Makes a table whose constraints have all names that the server would not
+  // choose for a foreign key in the source's schema at this place in the
+  // script; nullopt where it may choose any.
+  std::optional<std::string> take_constraint_names(const Folding& folding);
   // Rows of another table that by hand would change with these: `column`: that
   // is set; nullptr: rows are deleted.
   void refuse_cascade(std::size_t offset, const Folding& folding,

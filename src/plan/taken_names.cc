@@ -21,6 +21,8 @@ JOIN pg_catalog.pg_constraint mine ON mine.conrelid = $2::pg_catalog.oid
 JOIN pg_catalog.pg_constraint other
   ON other.connamespace = n.oid AND other.conname = mine.conname
 WHERE source.oid = $1::pg_catalog.oid
+  -- Their names are chosen as by hand (Folder::take_constraint_names).
+  AND mine.contype <> 'f'
   -- Foreign keys and triggers have no clone.
   AND CASE WHEN other.contype IN ('f', 't')
         THEN other.conrelid <> source.oid
