@@ -160,16 +160,23 @@ TEST_F(KeyLabels, ExchangedUnderTheLockEndTheMigrationAndNothingElse) {
   Program run = migration_.run({"--cutover", "manual", "--no-verify"}, "",
                                "PGRECAST_FREEZE_AT=cutover:locked");
   run.wait_for_output("phase=ready");
-  Session writer = session();
-  writer.exec("BEGIN");
-  writer.exec(kWriteA);
   EXPECT_EQ(migration_.command("cutover"), 0);
+  Session writer = session();
+  // The exchange does not queue behind a transaction of a second or more.
   EXPECT_TRUE(eventually([&] {
-    return owner_.query_value(
-               "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = "
-               "'AccessExclusiveLock' AND relation = 't'::regclass") == "1";
+    writer.exec("BEGIN");
+    writer.exec(kWriteA);
+    const bool queued = eventually(
+        [&] {
+          return owner_.query_value(
+                     "SELECT count(*) FROM pg_locks WHERE NOT granted AND "
+                     "mode = 'AccessExclusiveLock' AND relation = "
+                     "'t'::regclass") == "1";
+        },
+        Deadline::in(milliseconds(500)));
+    writer.exec("COMMIT");
+    return queued;
   }));
-  writer.exec("COMMIT");
   run.wait_until_frozen();
   owner_.exec(kExchange);
   run.signal(SIGCONT);
