@@ -82,7 +82,7 @@ constexpr Pair kPairs[] = {
     {"^(member index|fact index|refused (InvalidIndex))", "^indexes, with"},
     {"^(member constraint|fact constraint)", "^primary key, unique"},
     {"^(fact (foreign key|referenced by)|refused ForeignKey(OfAnother|ToA))",
-     "^foreign keys out of"},
+     "^foreign keys (out of|that the script adds)"},
     {"^(member|fact) (sequence|identity|owned)", "^sequences:"},
     {"^refused AnotherTablesUseOfItsIdentity", "^sequences:"},
     {"^(member|fact) trigger", "^triggers, with"},
