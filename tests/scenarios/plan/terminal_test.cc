@@ -65,6 +65,17 @@ class OnATerminal : public TestDatabase {
     return TerminalProgram(arguments, environment);
   }
 
+  // It is named from then on.
+  void wait_until_a_second_old(const Session& writer) const {
+    Session superuser = superuser_session();
+    EXPECT_TRUE(eventually([&] {
+      return superuser.query_value(
+                 "SELECT clock_timestamp() - xact_start > '1 s' FROM "
+                 "pg_stat_activity WHERE pid = $1",
+                 writer.backend_pid()) == "t";
+    }));
+  }
+
   bool nothing_made() const {
     return superuser_session().query_value(
                "SELECT (SELECT count(*) FROM pg_publication) + (SELECT "
@@ -118,6 +129,7 @@ TEST_F(OnATerminal, ABarFitsIntoTheLastLineAndShowsThePhase) {
       "'somebody with a very long name, so that it takes more'");
   TerminalProgram program = run({"TERM=xterm", "NO_COLOR=1"});
   program.wait_for_text(kQuestion);
+  wait_until_a_second_old(writer);
   program.type("y\n");
   program.wait_for_text("\rpreparing [^\r]* waiting for ");
   writer.exec("COMMIT");
@@ -139,6 +151,7 @@ TEST_F(OnATerminal, ABarFitsIntoTheLastLineAndShowsThePhase) {
   writer.exec("BEGIN; SELECT pg_current_xact_id()");
   TerminalProgram again = run({"TERM=xterm"}, {"--restart"});
   again.wait_for_text(kQuestion);
+  wait_until_a_second_old(writer);
   again.type("y\n");
   again.wait_for_text(" waiting for ");
   EXPECT_THAT(drawn(again.text()).back(), StartsWith("preparing "));
