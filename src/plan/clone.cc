@@ -1,6 +1,7 @@
 #include "pgrecast/plan/clone.h"
 
 #include "pgrecast/base/error.h"
+#include "pgrecast/pg/array.h"
 #include "pgrecast/pg/quote.h"
 
 #include <fmt/format.h>
@@ -211,22 +212,6 @@ void clone_partitions(pg::Connection& connection, const catalog::Table& source,
   }
 }
 
-// The elements of a text[] as the server prints it: only for arrays of ours,
-// by asking the server itself.
-std::vector<std::string> elements(pg::Connection& connection,
-                                  std::string_view array) {
-  const pg::Result result = connection.exec(
-      "SELECT e FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY "
-      "AS u(e, n)"
-      " ORDER BY n",
-      {array});
-  std::vector<std::string> all;
-  for (int row = 0; row < result.rows(); ++row) {
-    all.emplace_back(result.text(row, 0));
-  }
-  return all;
-}
-
 std::vector<ShadowIndex> read_index_statements(pg::Connection& connection,
                                                Oid table,
                                                const QualifiedName& onto) {
@@ -239,12 +224,13 @@ std::vector<ShadowIndex> read_index_statements(pg::Connection& connection,
                                 result.text(row, 0)),
                     "please report it, with the definition of the index");
     }
-    indexes.push_back({.name = std::string(result.text(row, 0)),
-                       .unique = result.boolean(row, 1),
-                       .from_script = false,
-                       .create = std::string(result.text(row, 2)),
-                       .constraint = result.optional_text(row, 3),
-                       .then = elements(connection, result.text(row, 4))});
+    indexes.push_back(
+        {.name = std::string(result.text(row, 0)),
+         .unique = result.boolean(row, 1),
+         .from_script = false,
+         .create = std::string(result.text(row, 2)),
+         .constraint = result.optional_text(row, 3),
+         .then = pg::array_elements(connection, result.text(row, 4))});
   }
   return indexes;
 }

@@ -1,4 +1,5 @@
 #include "pgrecast/base/text.h"
+#include "pgrecast/pg/array.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/added_foreign_keys.h"
@@ -162,19 +163,6 @@ std::optional<Refusal> taken_name(pg::Connection& connection,
       .what = fmt::format("{} has a foreign key {} already",
                           folding.table->source.name.display(), name),
       .remedy = "choose another name, or drop that one before"};
-}
-
-std::vector<std::string> texts_of(pg::Connection& connection,
-                                  std::string_view array) {
-  const pg::Result result = connection.exec(
-      "SELECT e FROM pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY "
-      "AS u(e, n) ORDER BY n",
-      {array});
-  std::vector<std::string> all;
-  for (int row = 0; row < result.rows(); ++row) {
-    all.emplace_back(result.text(row, 0));
-  }
-  return all;
 }
 
 // Lets the server say whether rows can be looked for as it will be done before
@@ -505,8 +493,8 @@ void Folder::take_foreign_keys() {
       key.comment = keys.optional_text(row, 6);
       key.refers = keys.text(row, 7);
       key.matches = keys.text(row, 8);
-      key.columns = texts_of(*connection_, keys.text(row, 9));
-      key.referenced_columns = texts_of(*connection_, keys.text(row, 10));
+      key.columns = pg::array_elements(*connection_, keys.text(row, 9));
+      key.referenced_columns = pg::array_elements(*connection_, keys.text(row, 10));
       drops.push_back(fmt::format("ALTER TABLE {} DROP CONSTRAINT {}",
                                   folding.table->shadow.quoted(),
                                   pg::quote_identifier(key.name)));

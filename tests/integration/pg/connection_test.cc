@@ -1,5 +1,6 @@
 #include "pgrecast/pg/connection.h"
 
+#include "pgrecast/pg/array.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 
@@ -425,16 +426,12 @@ RC_GTEST_PROP(Quoting, IdentifierIsWhatTheServerQuotes, ()) {
 }
 
 RC_GTEST_PROP(Quoting, ArrayIsTheElementsAgain, ()) {
+  static auto connection = Connection::open(
+      {.conninfo = test::SharedCluster::get().dsn(), .application = "t"}, "t",
+      {});
   const auto elements =
       *rc::gen::container<std::vector<std::string>>(any_text());
-  std::vector<std::string> read;
-  for (const test::Row& row : shared_session().query_rows(
-           "SELECT e FROM unnest($1::text[]) WITH ORDINALITY AS u(e, n) ORDER "
-           "BY n",
-           array_literal(elements))) {
-    read.push_back(row[0]);
-  }
-  RC_ASSERT(read == elements);
+  RC_ASSERT(array_elements(connection, array_literal(elements)) == elements);
 }
 
 }  // namespace
