@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 #include <iterator>
 #include <utility>
 
@@ -30,6 +31,7 @@ namespace {
 constexpr auto kOldTransactionsTimeMax = std::chrono::minutes(30);
 constexpr auto kSlotFreeTimeMax = std::chrono::seconds(60);
 constexpr auto kLookAgain = milliseconds(100);
+constexpr auto kLookAtWaiting = std::chrono::seconds(1);
 
 ColumnForm column_form(catalog::KeyForm form) {
   switch (form) {
@@ -66,9 +68,15 @@ pg::Connection open_replication(const Context& context) {
 }
 
 // Who holds the slot's creation, or X0, up.
-std::string describe_old_transactions(pg::Connection& connection) {
+struct OldTransactions {
+  std::vector<std::string> who;
+  std::string described;  // with their ages
+};
+
+OldTransactions read_old_transactions(pg::Connection& connection) {
   const pg::Result rows = connection.exec(
-      "SELECT pg_catalog.format('pid %s (%s, %s, for %s)', pid,"
+      "SELECT pid::pg_catalog.text,"
+      "   pg_catalog.format('pid %s (%s, %s, for %s)', pid,"
       "   COALESCE(NULLIF(application_name, ''), 'unnamed'), state,"
       "   pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - "
       "xact_start))"
@@ -76,18 +84,92 @@ std::string describe_old_transactions(pg::Connection& connection) {
       " WHERE backend_xid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()"
       "  AND xact_start < pg_catalog.clock_timestamp() - "
       "pg_catalog.make_interval(secs => 1)"
-      " UNION ALL SELECT pg_catalog.format('prepared transaction %L', gid)"
-      " FROM pg_catalog.pg_prepared_xacts");
-  std::vector<std::string> all;
+      " UNION ALL SELECT gid, pg_catalog.format('prepared transaction %L', gid)"
+      " FROM pg_catalog.pg_prepared_xacts ORDER BY 1");
+  OldTransactions old;
+  std::vector<std::string> described;
   for (int row = 0; row < rows.rows(); ++row) {
-    all.emplace_back(rows.text(row, 0));
+    old.who.emplace_back(rows.text(row, 0));
+    described.emplace_back(rows.text(row, 1));
   }
-  return join(all, ", ");
+  old.described = join(described, ", ");
+  return old;
 }
 
-void tell_waiting(Context& context, const std::string& what) {
-  context.show_waiting(what);
-  if (!what.empty()) log::info("migration", "waiting", "for='{}'", what);
+// Says who is waited for, each time that it is asked to, and logs it where they
+// are others: who was young when the waiting began, and stays, is named, too.
+class Waiting {
+ public:
+  explicit Waiting(Context& context) : context_(context) {}
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  ~Waiting() { context_.show_waiting(""); }
+
+  void look() {
+    OldTransactions old = read_old_transactions(*context_.control);
+    if (old.who.empty()) return;
+    const std::string what = "older transactions to end: " + old.described;
+    context_.show_waiting(what);
+    if (old.who == logged_) return;
+    log::info("migration", "waiting", "for='{}'", what);
+    logged_ = std::move(old.who);
+  }
+
+ private:
+  Context& context_;
+  std::vector<std::string> logged_;
+};
+
+// The server says nothing while it waits for old transactions; so we look.
+Lsn create_slot(Context& context, pg::Connection& replication) {
+  std::stop_source ended;
+  const std::stop_callback stopped(context.stop, [&] { ended.request_stop(); });
+  replication.obey(ended.get_token());
+  auto made = std::async(std::launch::async, [&] {
+    return capture::create_slot(replication, context.record.slot,
+                                Deadline::in(kOldTransactionsTimeMax));
+  });
+  Waiting waiting(context);
+  try {
+    while (made.wait_for(kLookAtWaiting) != std::future_status::ready) {
+      waiting.look();
+    }
+  } catch (...) {
+    ended.request_stop();  // its destructor waits for `made`
+    throw;
+  }
+  return made.get();
+}
+
+// Until no snapshot is older than now.
+void wait_for_running(Context& context) {
+  pg::Connection& connection = *context.control;
+  // Not the xmax of a snapshot: that is the last *completed* xid plus one, so a
+  // running transaction may lie above it.
+  const auto burnt =
+      connection.exec("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text")
+          .number<std::uint64_t>(0, 0);
+  const auto still_running = [&] {
+    return connection
+               .exec(
+                   "SELECT pg_catalog.pg_snapshot_xmin("
+                   "pg_catalog.pg_current_snapshot())::pg_catalog.text")
+               .number<std::uint64_t>(0, 0) < burnt;
+  };
+  const Deadline deadline = Deadline::in(kOldTransactionsTimeMax);
+  Deadline look = Deadline::in(milliseconds(0));
+  Waiting waiting(context);
+  while (still_running()) {
+    if (look.passed()) {
+      waiting.look();
+      look = Deadline::in(kLookAtWaiting);
+    }
+    if (deadline.passed()) {
+      throw TimedOut("older transactions did not end: " +
+                     read_old_transactions(connection).described);
+    }
+    connection.wait_readable(Deadline::in(kLookAgain));
+  }
 }
 
 constexpr std::string_view kPublicationPart = "publication: ";
@@ -384,22 +466,15 @@ void make_slot(Context& context) {
   const capture::SystemIdentity system = capture::identify_system(replication);
   context.record.system_identifier = system.system_identifier;
   context.record.timeline = system.timeline;
-  if (const auto old = describe_old_transactions(*context.control);
-      !old.empty()) {
-    tell_waiting(context, "older transactions to end: " + old);
-  }
   Lsn point;
-  make_named(context, Leftover::kSlot, [&] {
-    point = capture::create_slot(replication, context.record.slot,
-                                 Deadline::in(kOldTransactionsTimeMax));
-  });
+  make_named(context, Leftover::kSlot,
+             [&] { point = create_slot(context, replication); });
   PGRECAST_SYNC_POINT("prepare:slot");
   std::filesystem::create_directories(context.options.state_dir);
   context.buffer = ChangeBuffer::create(
       buffer_path(context.options.state_dir, context.record),
       buffer_identity(context), point);
   PGRECAST_SYNC_POINT("prepare:buffer");
-  tell_waiting(context, "");
   log::info("capture", "slot created", "slot={} consistent_point={}",
             context.record.slot, point.to_string());
 }
@@ -469,31 +544,7 @@ void record_identity(Context& context) {
 
 void find_start(Context& context) {
   pg::Connection& connection = *context.control;
-  if (rule_on("wait_for_running")) {
-    // Not the xmax of a snapshot: that is the last *completed* xid plus one,
-    // so a running transaction may lie above it.
-    const auto burnt =
-        connection
-            .exec("SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text")
-            .number<std::uint64_t>(0, 0);
-    const Deadline deadline = Deadline::in(kOldTransactionsTimeMax);
-    bool told = false;
-    while (connection
-               .exec("SELECT pg_catalog.pg_snapshot_xmin("
-                     "pg_catalog.pg_current_snapshot())::pg_catalog.text")
-               .number<std::uint64_t>(0, 0) < burnt) {
-      const std::string old = describe_old_transactions(connection);
-      if (!old.empty() && !std::exchange(told, true)) {
-        tell_waiting(context, "older transactions to end: " + old);
-      }
-      if (deadline.passed()) {
-        throw TimedOut("older transactions did not end: " +
-                       describe_old_transactions(connection));
-      }
-      connection.wait_readable(Deadline::in(kLookAgain));
-    }
-    tell_waiting(context, "");
-  }
+  if (rule_on("wait_for_running")) wait_for_running(context);
   // Every snapshot from here on is a later one than X0.
   const catalog::SourceGuard owner(
       ownership_query(context.record.name, context.epoch));

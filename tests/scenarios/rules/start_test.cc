@@ -212,6 +212,24 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(name.param.freeze_at).substr(8);
     });
 
+// The server says nothing while it waits; only who was a second old when that
+// began was named.
+TEST_F(Start, NamesWhoWasYoungWhenTheWaitingForHimBegan) {
+  session().exec("CREATE TABLE t (id int PRIMARY KEY, v int)");
+  Migration migration(database(), "ALTER TABLE t ALTER COLUMN v TYPE bigint;");
+  Program run = migration.run({}, "", "PGRECAST_FREEZE_AT=prepare:publication");
+  run.wait_until_frozen();
+  Session young = session();
+  begin(young);
+
+  run.signal(SIGCONT);
+
+  run.wait_for_output("older transactions to end: pid " +
+                      young.query_value("SELECT pg_backend_pid()"));
+  young.exec("COMMIT");
+  EXPECT_EQ(run.wait(), 0) << run.output();
+}
+
 TEST_F(Start, LosesNoCommitThatTheSlotJustMissed) {
   EXPECT_EQ(lost_rows(""), 0);
 
