@@ -152,6 +152,8 @@ class Proof {
   }
 
  private:
+  static constexpr std::string_view kIdentity = "identity of column ";
+
   // Where the script changes nothing, nothing may differ.
   bool unchanged() const { return target_.changes.empty(); }
 
@@ -167,7 +169,7 @@ class Proof {
     for (const plan::ScriptGrant& change : target_.grants) expect(change);
     expect_new_statistics();
     for (const auto& [fact, value] : now_) {
-      if (!expected_.contains(fact) && may_be_new(fact)) {
+      if (!expected_.contains(fact) && is_made_by_script(fact, value)) {
         expected_.emplace(fact, value);
       }
     }
@@ -181,13 +183,30 @@ class Proof {
     }
   }
 
-  // What a script may bring along on the shadow.
-  bool may_be_new(const std::string& fact) const {
+  // What the script makes on the shadow: sequences of columns.
+  bool is_made_by_script(const std::string& fact,
+                         const std::string& value) const {
     if (unchanged()) return false;
-    if (fact.starts_with("foreign key")) {
-      return !target_.late_constraints.empty();
+    static constexpr std::string_view kOwned = "owned sequence ";
+    const std::string moved = target_.source.schema + ".";
+    if (fact.starts_with(kOwned) &&
+        fact.compare(kOwned.size(), moved.size(), moved) == 0) {
+      const auto made = before_.shadow.find(
+          fmt::format("{}{}.{}", kOwned, target_.shadow.schema,
+                      fact.substr(kOwned.size() + moved.size())));
+      return made != before_.shadow.end() && made->second == value;
     }
-    return fact.starts_with("owned sequence ") || fact.starts_with("identity ");
+    return fact.starts_with("identity ") && before_.shadow.contains(fact) &&
+           !is_of_carried_identity(fact);
+  }
+
+  // Whether it is about the sequence of an identity that the source has, too.
+  bool is_of_carried_identity(const std::string& fact) const {
+    return std::ranges::any_of(identities(before_.source),
+                               [&](const std::string& column) {
+                                 const auto now = mapped(column);
+                                 return now && place_of(fact, *now).has_value();
+                               });
   }
 
   // What the script grants and revokes wins over what the old table has, but
@@ -336,28 +355,39 @@ class Proof {
 
   // Only where the new column is one, too.
   void expect_identity(const std::string& fact, const std::string& value) {
-    for (const auto& [candidate, ignored] : before_.source) {
-      static constexpr std::string_view kIdentity = "identity of column ";
-      if (!candidate.starts_with(kIdentity)) continue;
-      const std::string column = candidate.substr(kIdentity.size());
+    for (const std::string& column : identities(before_.source)) {
+      const auto place = place_of(fact, column);
+      if (!place) continue;
       const auto now = mapped(column);
-      const bool still =
-          now && before_.shadow.contains(std::string(kIdentity) + *now);
-      for (const std::string_view around : {" of ", " sequence of "}) {
-        const std::string old_part = std::string(around) + column;
-        const auto at = fact.find(old_part);
-        const bool whole = at != std::string::npos &&
-                           (at + old_part.size() == fact.size() ||
-                            fact.compare(at + old_part.size(), 4, " to ") == 0);
-        if (!whole) continue;
-        if (still) {
-          expected_.emplace(fact.substr(0, at) + std::string(around) + *now +
-                                fact.substr(at + old_part.size()),
-                            value);
-        }
-        return;
+      if (now && before_.shadow.contains(std::string(kIdentity) + *now)) {
+        expected_.emplace(
+            fact.substr(0, *place) + *now + fact.substr(*place + column.size()),
+            value);
+      }
+      return;
+    }
+  }
+
+  static std::vector<std::string> identities(const Inventory& inventory) {
+    std::vector<std::string> columns;
+    for (const auto& [fact, ignored] : inventory) {
+      if (fact.starts_with(kIdentity)) {
+        columns.push_back(fact.substr(kIdentity.size()));
       }
     }
+    return columns;
+  }
+
+  // Where a fact about an identity's sequence has the column's name, if it is
+  // this column's.
+  static std::optional<std::size_t> place_of(const std::string& fact,
+                                             const std::string& column) {
+    static constexpr std::string_view kOf = " of ";
+    const auto place = fact.find(kOf) + kOf.size();
+    const auto end = place + column.size();
+    const bool whole = end == fact.size() || fact.compare(end, 4, " to ") == 0;
+    if (whole && fact.compare(place, column.size(), column) == 0) return place;
+    return std::nullopt;
   }
 
   void expect_shape() {

@@ -590,6 +590,32 @@ TEST_F(ExchangeTest,
   EXPECT_EQ(attempt({orders}).outcome, Outcome::kExchanged);
 }
 
+// Where constraints are added late, any foreign key passed for one.
+TEST_F(ExchangeTest,
+       AForeignKeyThatNobodyPlannedRollsBackWhateverTheScriptDid) {
+  admin_.exec(R"sql(
+CREATE TABLE public.t (id int PRIMARY KEY, v int);
+CREATE TABLE public.other (id int PRIMARY KEY);
+ALTER TABLE t ADD CONSTRAINT positive CHECK (v > 0) NOT VALID)sql");
+  make_shadow("t");
+  admin_.exec(
+      "ALTER TABLE m.t ADD w int GENERATED ALWAYS AS IDENTITY, DROP CONSTRAINT "
+      "positive, ADD CONSTRAINT strange FOREIGN KEY (v) REFERENCES other");
+  const ExchangeTable t = table("t");
+  last_target().changes = {"adds w"};
+  last_target().late_constraints = {
+      "ALTER TABLE m.t ADD CONSTRAINT positive CHECK (v > 0) NOT VALID"};
+
+  try {
+    attempt({t});
+    FAIL() << "exchanged";
+  } catch (const ExchangeRefused& refused) {
+    EXPECT_THAT(
+        refused.differences(),
+        ::testing::ElementsAre(HasSubstr("foreign key strange was not there")));
+  }
+}
+
 TEST_F(ExchangeTest, OurOwnKeyIndexIsDroppedAndLateConstraintsAreAdded) {
   admin_.exec(R"sql(
 CREATE TABLE public.t (id int NOT NULL, v int);
