@@ -92,6 +92,9 @@ struct Carried {
 };
 
 // The parts of it that read_carried() puts together; each adds to `carried`.
+void carry_foreign_keys(pg::Connection& connection,
+                        const std::vector<ExchangeTable>& tables,
+                        Carried& carried);
 void carry_views(pg::Connection& connection,
                  const std::vector<ExchangeTable>& tables,
                  const std::vector<plan::Twin>& twins, Carried& carried);
