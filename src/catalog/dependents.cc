@@ -92,7 +92,7 @@ SELECT DISTINCT d.classid::pg_catalog.regclass::pg_catalog.text, d.objid,
        d.deptype, m.part,
        COALESCE(pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0),
                 'it'),
-       COALESCE(holder.relkind, ''), COALESCE(con.contype, ''),
+       COALESCE(con.contype, ''),
        COALESCE(con.conparentid <> 0, false), COALESCE(tg.tgisinternal, false),
        COALESCE(pg_catalog.pg_has_role(holder.relowner, 'USAGE')
                 AND NOT EXISTS (
@@ -104,8 +104,7 @@ SELECT DISTINCT d.classid::pg_catalog.regclass::pg_catalog.text, d.objid,
                 false),
        COALESCE(pg_catalog.pg_get_userbyid(
                   COALESCE(holder.relowner, fn.proowner)), ''),
-       fn.prosqlbody IS NOT NULL,
-       (SELECT c.relkind = 'p' FROM pg_catalog.pg_class c WHERE c.oid = $1::pg_catalog.oid)
+       fn.prosqlbody IS NOT NULL
 FROM pg_catalog.pg_depend d
 JOIN member m ON m.classid = d.refclassid AND m.objid = d.refobjid
 LEFT JOIN pg_catalog.pg_rewrite rw
@@ -390,14 +389,12 @@ struct Dependent {
   char deptype = ' ';
   std::string part;     // of the table: 'table', 'row type', 'identity', ..
   std::string part_of;  // described
-  char relkind = ' ';   // of the relation that it belongs to
   char contype = ' ';
   bool inherited = false;  // a constraint of a partition
   bool internal = false;   // a trigger of the server's own
   bool may_alter = false;  // we are a member of the owner of that relation
   std::string owner;
-  bool atomic = false;          // a function whose body the server keeps parsed
-  bool on_partitioned = false;  // the table that it depends on is one
+  bool atomic = false;  // a function whose body the server keeps parsed
 };
 
 char first(std::string_view text) {
@@ -419,14 +416,12 @@ Dependent read_dependent(const pg::Result& result, int row) {
   dependent.deptype = first(result.text(row, column++));
   dependent.part = result.text(row, column++);
   dependent.part_of = result.text(row, column++);
-  dependent.relkind = first(result.text(row, column++));
   dependent.contype = first(result.text(row, column++));
   dependent.inherited = result.boolean(row, column++);
   dependent.internal = result.boolean(row, column++);
   dependent.may_alter = result.boolean(row, column++);
   dependent.owner = result.text(row, column++);
   dependent.atomic = result.boolean(row, column++);
-  dependent.on_partitioned = result.boolean(row, column++);
   return dependent;
 }
 
@@ -480,16 +475,7 @@ std::optional<Refusal> refusal_of(const Dependent& dependent) {
   if (dependent.catalog == "pg_constraint" && dependent.contype == 'f' &&
       (on_rows || dependent.part == "index")) {
     // That of the whole table is told of by itself.
-    if (dependent.inherited && !dependent.on_partitioned) return std::nullopt;
-    if (dependent.inherited ||
-        (dependent.relkind == 'p' && dependent.on_partitioned)) {
-      return Refusal{
-          .what = fmt::format("{} leads from one partitioned table to another, "
-                              "where it cannot be re-created without a check "
-                              "under lock",
-                              dependent.description),
-          .remedy = "drop it, and create it again after the migration"};
-    }
+    if (dependent.inherited) return std::nullopt;
     if (!dependent.may_alter) return needs_owner(dependent);
     return std::nullopt;
   }

@@ -63,8 +63,8 @@ struct Carried {
   // them, and keeps REFRESH out; and their OIDs.
   std::vector<std::string> lock_gently;
   std::vector<catalog::Oid> materialized_oids;
-  // Foreign keys of a partitioned table. The server takes none NOT VALID on the
-  // whole (before 18), so each leaf gets its own in the exchange; validated,
+  // Foreign keys of a partitioned table, before 18. The server takes none NOT
+  // VALID on the whole, so each leaf gets its own in the exchange; validated,
   // they become those of the whole table's, without a look at any row.
   struct LeafKeys {
     struct Leaf {  // both quoted as the server does it

@@ -12,6 +12,7 @@
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/added_foreign_keys.h"
 #include "pgrecast/plan/leaf.h"
+#include "pgrecast/plan/leaf_keys.h"
 #include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
@@ -168,6 +169,13 @@ class Proof {
     }
     for (const plan::ScriptGrant& change : target_.grants) expect(change);
     expect_new_statistics();
+    // A table's own to itself, which tells of no reference by itself.
+    for (const Carried::LeafKeys& keys : carried_.leaf_keys) {
+      if (keys.referencing == table_.source_oid &&
+          keys.referenced == table_.source_oid) {
+        expect_by_leaves(keys);
+      }
+    }
     for (const auto& [fact, value] : now_) {
       if (!expected_.contains(fact) && is_made_by_script(fact, value)) {
         expected_.emplace(fact, value);
@@ -308,14 +316,18 @@ class Proof {
           fact != fmt::format("referenced by {} {}", keys.table, keys.name)) {
         continue;
       }
-      for (const auto& leaf : keys.leaves) {
-        expected_.emplace(
-            fmt::format("referenced by {} {}", leaf.name, keys.name),
-            keys.definition);
-      }
+      expect_by_leaves(keys);
       return true;
     }
     return false;
+  }
+
+  void expect_by_leaves(const Carried::LeafKeys& keys) {
+    for (const auto& leaf : keys.leaves) {
+      expected_.emplace(
+          fmt::format("referenced by {} {}", leaf.name, keys.name),
+          keys.definition);
+    }
   }
 
   // Casts, where a column's type changes. What a view that was created anew
@@ -807,6 +819,10 @@ void Exchange::require_carried() {
     std::ranges::move(
         plan::changed_partitions(connection_, *table.target, table.source_oid),
         std::back_inserter(lines));
+  }
+  for (Refusal& refusal :
+       plan::unfit_leaf_keys(connection_, reshaped(tables_))) {
+    lines.push_back(std::move(refusal.what));
   }
   for (Refusal& refusal :
        catalog::uncarried_views(connection_, reshaped(tables_))) {

@@ -117,9 +117,9 @@ class Steps {
         kMaintenance);
     add("after", kRowShare, referenced, each, polite,
         "ALTER TABLE and the like, no query");
-    add("after", "SHARE ROW EXCLUSIVE", by_leaves,
+    add("after", kAccessExclusive, by_leaves,
         "an instant, when foreign keys of partitions become the table's",
-        polite, "writers");
+        polite, "everybody");
     if (planned_.analyzes) {
       add("after", kShareUpdateExclusive, sources_, "while ANALYZE runs",
           polite, kMaintenance);

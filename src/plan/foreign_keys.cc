@@ -3,6 +3,7 @@
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/partitions.h"
 
 #include "key_conversion.h"
 
@@ -228,14 +229,21 @@ class ForeignKeys {
       connection_.exec("RELEASE SAVEPOINT foreign_key");
     } catch (const pg::SqlError& error) {
       connection_.exec("ROLLBACK TO SAVEPOINT foreign_key");
+      const bool by_parts =
+          !all.is_null(row, 6) &&
+          error.sqlstate() == pg::sqlstate::kInvalidForeignKey &&
+          is_partitioned(connection_, all.number<Oid>(row, 6));
       problems_.push_back(
           {.what = fmt::format("foreign key {} of {} to {} cannot be made "
                                "again with the new shape: {}",
                                all.text(row, 0), all.text(row, 1),
                                all.text(row, 4), error.what()),
-           .remedy = "change the columns at both ends in the same script, and "
-                     "keep the unique constraint that it needs; or drop the "
-                     "foreign key beforehand"});
+           .remedy = by_parts
+                         ? "PARTITION BY columns that it refers to, which "
+                           "then stay a unique key; or drop it beforehand"
+                         : "change the columns at both ends in the same "
+                           "script, and keep the unique constraint that it "
+                           "needs; or drop the foreign key beforehand"});
     }
   }
 

@@ -165,7 +165,8 @@ UNION ALL
 SELECT 'partition constraint of ' || up.conname,
        pg_catalog.concat_ws(' ', c.conislocal, c.coninhcount, c.contype)
 FROM pg_catalog.pg_constraint c
-JOIN pg_catalog.pg_constraint up ON up.oid = c.conparentid
+-- Not the parts of its own foreign keys, to other partitioned tables.
+JOIN pg_catalog.pg_constraint up ON up.oid = c.conparentid AND up.conrelid <> c.conrelid
 WHERE c.conrelid = $1
 UNION ALL
 SELECT 'partition index of ' || up.relname, pg_catalog.count(*)::pg_catalog.text

@@ -40,19 +40,6 @@ same_tree AS (
   SELECT pg_catalog.count(*) = 0 AS holds FROM (
     SELECT n.relname, n.of, n.bound, n.key FROM node n
     GROUP BY n.relname, n.of, n.bound, n.key HAVING pg_catalog.count(*) <> 2) AS x)
-SELECT pg_catalog.pg_describe_object('pg_catalog.pg_constraint'::pg_catalog.regclass, f.oid, 0)
-         || CASE WHEN f.confrelid = source.oid AND f.conrelid <> source.oid
-              THEN ' references the table, which becomes a partitioned one'
-              ELSE ' would lead from one partitioned table to another' END,
-       'drop it, and create it again after the migration'
-FROM source JOIN pg_catalog.pg_constraint f
-  ON f.contype = 'f' AND f.conparentid = 0
-  AND (f.confrelid = source.oid AND source.relkind <> 'p'
-       OR f.conrelid = source.oid
-          AND (f.confrelid = source.oid
-               OR EXISTS (SELECT FROM pg_catalog.pg_class r
-                          WHERE r.oid = f.confrelid AND r.relkind = 'p')))
-UNION ALL
 SELECT pg_catalog.pg_describe_object('pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid, 0)
          || ' is a row trigger with transition tables, which a partitioned table cannot have',
        'drop it, or make it a statement trigger'

@@ -8,6 +8,7 @@
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/fold.h"
 #include "pgrecast/plan/leaf.h"
+#include "pgrecast/plan/leaf_keys.h"
 #include "pgrecast/plan/partitions.h"
 #include "pgrecast/plan/preconditions.h"
 #include "pgrecast/plan/refused_plan.h"
@@ -319,6 +320,9 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
       own_partitions(connection, plan.targets[i], oid);
     }
   }
+  std::vector<catalog::Reshaped> shapes;
+  for (const TriedTable& table : tried) shapes.push_back(table.shape);
+  append(refusals, unfit_leaf_keys(connection, shapes));
   if (refusals.empty()) {
     append(refusals, try_readers(connection, tried, plan.names));
     std::ranges::move(twin_warnings(connection, tried),

@@ -36,8 +36,9 @@ struct PlannedLocks {
     std::string constraint;
     catalog::QualifiedName referencing;
     catalog::QualifiedName referenced;
-    // Leaf by leaf of a partitioned table; then SHARE ROW EXCLUSIVE on both,
-    // while the whole takes in the keys of its leaves.
+    // Leaf by leaf of a partitioned table, before 18; then ACCESS EXCLUSIVE on
+    // both, with their partitions, while the whole takes in the keys of its
+    // leaves, whose triggers are dropped.
     bool by_leaves = false;
   };
   std::vector<Validation> validations;

@@ -16,6 +16,7 @@ inline constexpr std::string_view kUniqueViolation = "23505";
 inline constexpr std::string_view kExclusionViolation = "23P01";
 inline constexpr std::string_view kSerializationFailure = "40001";
 inline constexpr std::string_view kDeadlockDetected = "40P01";
+inline constexpr std::string_view kInvalidForeignKey = "42830";
 inline constexpr std::string_view kInsufficientPrivilege = "42501";
 inline constexpr std::string_view kGroupingError = "42803";
 inline constexpr std::string_view kUndefinedTable = "42P01";

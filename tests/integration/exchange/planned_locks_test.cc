@@ -183,6 +183,8 @@ TEST_F(ExchangeFixture, TheTableAboveALeafIsLockedBeforeIt) {
       planned_locks(connection_, {t}, options_.own_publication);
   EXPECT_EQ(names(planned.others), Locked{"public.whole"});
   options_.lock_timeout = milliseconds(500);
+  options_.long_holder =
+      std::chrono::hours(1);  // the writer, where all is slow
   test::Session writer = session();
   writer.exec("BEGIN");
   writer.exec("LOCK TABLE ONLY public.whole IN ROW EXCLUSIVE MODE");

@@ -492,6 +492,26 @@ TEST_F(PlanTest, SaysWhatIsWrongWithPartitionsAndWithTheScript) {
   refuses(partitions, script, "random");
 }
 
+// As they will be: t becomes partitioned, u is.
+TEST_F(PlanTest, CountsThePartsOfKeysBetweenPartitionedTables) {
+  const char* const setup =
+      "CREATE TABLE t (id int PRIMARY KEY);"
+      "CREATE TABLE u (x int REFERENCES t) PARTITION BY HASH (x);"
+      "DO $$ BEGIN FOR i IN 0 .. 250 LOOP EXECUTE format('CREATE TABLE u%1$s "
+      "PARTITION OF u FOR VALUES WITH (MODULUS 251, REMAINDER %1$s)', i); END "
+      "LOOP; END $$";
+  const char* const script =
+      "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id);"
+      "CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (9);"
+      "CREATE TABLE t_more PARTITION OF t FOR VALUES FROM (9) TO (90)"
+      "  PARTITION BY RANGE (id);"
+      "CREATE TABLE t_all PARTITION OF t_more FOR VALUES FROM (9) TO (90);"
+      "CREATE TABLE t_rest PARTITION OF t DEFAULT";
+  if (cluster().version() >= 18) return;
+  refuses(setup, script,
+          "leads from 251 leaves to 4 partitions: more than 1000 parts");
+}
+
 TEST_F(PlanTest, WarnsOfALimitOfSlotsAndOfNone) {
   const auto warned = [&](const std::string& words) {
     return testing::Matches(testing::Contains(testing::HasSubstr(words)))(

@@ -255,8 +255,11 @@ TEST_F(PartitionedTarget, WhatCannotGoAlongIsRefusedByName) {
       "CREATE TYPE orders_2024 AS ENUM ('x')");
   Program run = start_script(whole_);
   EXPECT_EQ(run.wait(), kRefused) << run.output();
-  for (const char* text : {"to_itself", "to_orders", "rows_together", "by_leaf",
-                           "a relation orders_rest", "a type orders_2024"}) {
+  for (const char* text :
+       {"to_itself of public.orders to public.orders cannot be made again",
+        "to_orders of public.lines", "no unique constraint matching",
+        "PARTITION BY columns that it refers to", "rows_together", "by_leaf",
+        "a relation orders_rest", "a type orders_2024"}) {
     EXPECT_NE(run.err().find(text), std::string::npos) << text << run.err();
   }
   EXPECT_EQ(run.err().find("outside"), std::string::npos) << run.err();
@@ -309,6 +312,7 @@ FROM pg_get_serial_sequence('orders', 'line') s)sql"),
 class ForeignKeyOfPartitionedTarget : public PartitionedTarget {
  protected:
   void SetUp() override {
+    if (cluster().version() >= 18) GTEST_SKIP() << "takes it NOT VALID";
     PartitionedTarget::SetUp();
     session().exec(R"sql(
 CREATE TABLE customers (id integer PRIMARY KEY);
@@ -387,6 +391,50 @@ TEST_F(ForeignKeyOfPartitionedTarget, ThatRowsBreakIsToldAndMadeOnceMended) {
   expect_run(0, "", whole_);
 
   EXPECT_EQ(keys(), kWhole);
+}
+
+// By a column that others refer to, its key stays what they need.
+TEST_F(PartitionedTarget, IsReferencedFromTheExchangeOnByPartsOfItsKey) {
+  session().exec(R"sql(
+CREATE TABLE lines (id bigint CONSTRAINT to_orders REFERENCES orders
+  ON DELETE CASCADE);
+INSERT INTO lines SELECT generate_series(1, 12000, 3);
+ALTER TABLE orders ADD first_order integer CONSTRAINT to_first REFERENCES orders;
+UPDATE orders SET first_order = id % 10 + 1)sql");
+  const std::string script = write_script("orders", R"sql(
+CREATE TABLE orders (
+  id bigint NOT NULL DEFAULT nextval('orders_id_seq'),
+  placed timestamp NOT NULL DEFAULT '2024-06-01',
+  customer integer NOT NULL,
+  code text NOT NULL,
+  amount numeric NOT NULL,
+  first_order bigint,
+  PRIMARY KEY (id)) PARTITION BY HASH (id);
+CREATE TABLE orders_0 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE orders_1 PARTITION OF orders FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+)sql");
+  Program killed =
+      start_script(script, {}, {"PGRECAST_STOP_AT=cleanup:afterwards#1"});
+  ASSERT_EQ(killed.wait(), 128 + SIGKILL) << killed.output();
+
+  Session owner = session();
+  EXPECT_EQ(owner.try_exec("INSERT INTO lines VALUES (77777777)"), "23503");
+  EXPECT_EQ(owner.try_exec("UPDATE orders SET first_order = 77777777 WHERE id "
+                           "= 5"),
+            "23503");
+  EXPECT_EQ(owner.try_exec("DELETE FROM orders WHERE id = 2"), "23503");
+  expect_run(0, "", script);
+  EXPECT_EQ(owner.query_value(
+                "SELECT string_agg(concat_ws(' ', conname, convalidated, "
+                "pg_get_constraintdef(oid)), '; ' ORDER BY conname) FROM "
+                "pg_constraint WHERE contype = 'f' AND conparentid = 0"),
+            "to_first t FOREIGN KEY (first_order) REFERENCES orders(id); "
+            "to_orders t FOREIGN KEY (id) REFERENCES orders(id) ON DELETE "
+            "CASCADE");
+  owner.exec("DELETE FROM orders WHERE id = 4000");
+  EXPECT_EQ(owner.query_value("SELECT count(*) FROM lines WHERE id = 4000"),
+            "0");
+  EXPECT_EQ(command({"finish", "--dsn", dsn(), "orders"}), 0);
 }
 
 // The exchange asks again, under its locks.

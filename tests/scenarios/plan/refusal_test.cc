@@ -398,14 +398,6 @@ const std::vector<Case>& cases() {
        "KEY, x int REFERENCES u)",
        kAdd, "must be re-created, for which the rights on",
        "grant REFERENCES and UPDATE", "ALTER TABLE u OWNER TO postgres"},
-      {"KeyBetweenPartitioned",
-       "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY HASH (id); CREATE "
-       "TABLE t0 PARTITION OF t FOR VALUES WITH (MODULUS 1, REMAINDER 0); "
-       "CREATE TABLE u (x int REFERENCES t) PARTITION BY HASH (x); CREATE "
-       "TABLE "
-       "u0 PARTITION OF u FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
-       kAdd, "leads from one partitioned table to another",
-       "drop it, and create it again after the migration"},
       {"MemberOfAnExtension", kTable, kAdd, "is a member of extension",
        "remove that beforehand, and restore it afterwards",
        "ALTER EXTENSION plpgsql ADD TABLE t"},
