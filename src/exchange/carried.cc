@@ -430,46 +430,4 @@ Carried read_carried(pg::Connection& connection,
   return Reader(connection, tables, options).read();
 }
 
-std::string dependents_state(pg::Connection& connection,
-                             const std::vector<ExchangeTable>& tables) {
-  std::string oids;
-  for (const ExchangeTable& table : tables) {
-    oids += fmt::format("{}{}", oids.empty() ? "{" : ",", table.source_oid);
-  }
-  oids += "}";
-  // A redefinition writes the dependencies again, so that their xmin is new.
-  const pg::Result result = connection.exec(
-      R"sql(
-WITH RECURSIVE rel(oid) AS (
-  SELECT s.oid FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS s(oid)
-  UNION
-  SELECT r.ev_class FROM rel
-  JOIN pg_catalog.pg_depend d
-    ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-   AND d.refobjid = rel.oid
-  JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid),
-part(classid, objid) AS (
-  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.oid
-  FROM rel r
-  UNION ALL
-  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid
-  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
-  UNION ALL
-  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray
-  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
-  WHERE t.typarray <> 0)
-SELECT COALESCE(pg_catalog.string_agg(pg_catalog.concat_ws(':', d.classid,
-         d.objid, d.objsubid, d.refobjid, d.deptype, d.xmin, v.xmin), ' '
-         ORDER BY d.classid, d.objid, d.objsubid, d.refobjid, d.refobjsubid),
-       '')
-FROM part p
-JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid
-LEFT JOIN pg_catalog.pg_rewrite r
-  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid
-LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class)sql",
-      {oids});
-  return std::string(result.text(0, 0));
-}
-
 }  // namespace pgrecast::exchange

@@ -109,14 +109,9 @@ std::vector<catalog::Reshaped> reshaped(
 
 // Reads a few catalogs a table: before the ACCESS EXCLUSIVE locks, under SHARE
 // UPDATE EXCLUSIVE ones, which keep all that matters as it is except for what
-// dependents_state() notices.
+// dependents_state.h notices.
 Carried read_carried(pg::Connection& connection,
                      const std::vector<ExchangeTable>& tables,
                      const ExchangeOptions& options);
-
-// Changes when a dependent of one of the tables, or of a view on them, comes,
-// goes, or is redefined.
-std::string dependents_state(pg::Connection& connection,
-                             const std::vector<ExchangeTable>& tables);
 
 }  // namespace pgrecast::exchange

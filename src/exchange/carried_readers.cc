@@ -68,9 +68,20 @@ WHERE c.oid <> ALL ($1::pg_catalog.oid[])
       AND d.refobjid = ANY ($1::pg_catalog.oid[]))
 ORDER BY p.oid)sql";
 
-// OR REPLACE: OID, owner, grants and comment stay.
+// OR REPLACE: OID, owner, grants and comment stay; DEPENDS ON EXTENSION does
+// not.
 constexpr const char* kFunctions = R"sql(
 SELECT pg_catalog.pg_get_functiondef(p.oid)
+       || COALESCE((
+         SELECT pg_catalog.string_agg(pg_catalog.format(
+                  ';ALTER ROUTINE %s DEPENDS ON EXTENSION %I',
+                  p.oid::pg_catalog.regprocedure, e.extname), '')
+         FROM pg_catalog.pg_depend x
+         JOIN pg_catalog.pg_extension e ON e.oid = x.refobjid
+         WHERE x.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+           AND x.objid = p.oid AND x.deptype = 'x'
+           AND x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
+         '')
 FROM pg_catalog.pg_proc p
 WHERE p.prosqlbody IS NOT NULL
   AND p.oid IN (

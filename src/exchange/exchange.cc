@@ -16,6 +16,7 @@
 #include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
+#include "dependents_state.h"
 #include "holders.h"
 #include "inventory_query.h"
 #include "partitions.h"
@@ -36,6 +37,8 @@ using catalog::Oid;
 using catalog::read_grants;
 
 constexpr const char* kGuard = "pgrecast_guard";
+constexpr const char* kDependentsState = "pgrecast_dependents_state";
+constexpr const char* kUnlockedState = "pgrecast_unlocked_state";
 
 milliseconds since(Clock::time_point start) {
   return std::chrono::duration_cast<milliseconds>(Clock::now() - start);
@@ -47,7 +50,8 @@ std::string batch(const std::vector<std::string>& statements) {
 
 std::vector<std::string> guard(const plan::TableTarget& target,
                                const catalog::QualifiedName& table) {
-  return {fmt::format("CREATE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR "
+  // OR REPLACE: the old table may have had a trigger of that name.
+  return {fmt::format("CREATE OR REPLACE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR "
                       "TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION "
                       "{}({})",
                       kGuard, table.quoted(),
@@ -573,6 +577,7 @@ class Exchange {
   void call_hooks();
   bool exchange_names();
   bool run_batch(const std::vector<std::string>& all);
+  std::vector<std::string> free_names() const;
   std::vector<std::string> statements() const;
   Inventory expected_of_partitions(std::size_t table) const;
   void prove();
@@ -580,6 +585,9 @@ class Exchange {
   Inventory inventory(Oid oid);
   Inventory view_inventory(Oid oid);
   Inventory execute(const std::string& prepared, Oid oid);
+  pg::Result execute_prepared(const std::string& call);
+  std::string state(const std::string& prepared);
+  bool changed_since(const std::string& prepared, const std::string& state);
   bool attempt_lock(const std::string& statement, Deadline deadline);
   void name_holders();
 
@@ -592,6 +600,7 @@ class Exchange {
   milliseconds deadlock_timeout_{1000};
   std::string current_role_;
   std::string state_;
+  std::string unlocked_state_;
   Carried carried_;
   std::vector<Before> before_;              // as tables_
   std::vector<std::vector<Grant>> wanted_;  // as tables_, of the new ones
@@ -628,6 +637,10 @@ void Exchange::prepare() {
   connection_.exec(
       fmt::format("PREPARE pgrecast_view_inventory(pg_catalog.oid) AS {}",
                   view_inventory_query()));
+  connection_.exec(fmt::format("PREPARE {}(pg_catalog.oid[]) AS {}",
+                               kDependentsState, dependents_state_query()));
+  connection_.exec(fmt::format("PREPARE {}(pg_catalog.oid[]) AS {}",
+                               kUnlockedState, unlocked_state_query()));
 }
 
 bool Exchange::blocked_by_long_holders(const std::vector<Oid>& relations) {
@@ -656,11 +669,7 @@ bool Exchange::exchange() {
   if (!lock_materialized_gently()) return false;
   PGRECAST_SYNC_POINT("exchange:before_lock");
   if (!lock_all()) return false;
-  if (dependents_state(connection_, tables_) != state_) {
-    attempt_.outcome = Attempt::Outcome::kBlocked;
-    attempt_.reason = "a dependent of the table was changed just now";
-    return false;
-  }
+  if (changed_since(kDependentsState, state_)) return false;
   if (!options_.twins.empty() && !twins_are_right()) return false;
   read_as_renamed();
   if (!lock_sequences()) return false;
@@ -668,6 +677,7 @@ bool Exchange::exchange() {
   PGRECAST_SYNC_POINT("exchange:after_lock");
   call_hooks();
   rename_source_columns();
+  if (changed_since(kUnlockedState, unlocked_state_)) return false;
   read_grants_again();
   if (!exchange_names()) return false;
   if (!grant_on_views()) return false;
@@ -844,18 +854,46 @@ Inventory Exchange::view_inventory(Oid oid) {
 }
 
 Inventory Exchange::execute(const std::string& prepared, Oid oid) {
+  return catalog::facts_of(
+      execute_prepared(fmt::format("{}({})", prepared, oid)));
+}
+
+pg::Result Exchange::execute_prepared(const std::string& call) {
   // The same plan for all: planning takes longer than running it. Not for the
   // hooks' statements, though.
-  auto found = catalog::facts_of(connection_.exec(
+  pg::Result found = connection_.exec(
       fmt::format("SET LOCAL plan_cache_mode = force_generic_plan;"
-                  "EXECUTE {}({})",
-                  prepared, oid),
-      {}, deadline_.earlier(Deadline::in(pg::kStatementTimeMax))));
+                  "EXECUTE {}",
+                  call),
+      {}, deadline_.earlier(Deadline::in(pg::kStatementTimeMax)));
   connection_.exec("SET LOCAL plan_cache_mode = DEFAULT");
   return found;
 }
 
+std::string Exchange::state(const std::string& prepared) {
+  std::vector<Oid> sources;
+  for (const ExchangeTable& table : tables_) {
+    sources.push_back(table.source_oid);
+  }
+  return std::string(
+      execute_prepared(
+          fmt::format("{}('{}')", prepared, catalog::oid_array(sources)))
+          .text(0, 0));
+}
+
+// Between the reading of definitions and now: what is replayed would undo it.
+bool Exchange::changed_since(const std::string& prepared,
+                             const std::string& state) {
+  if (this->state(prepared) == state) return false;
+  attempt_.outcome = Attempt::Outcome::kBlocked;
+  attempt_.reason = "a dependent of the table was changed just now";
+  return true;
+}
+
 void Exchange::read_before() {
+  // First: what changes while all else is read shows later.
+  state_ = state(kDependentsState);
+  unlocked_state_ = state(kUnlockedState);
   carried_ = read_carried(connection_, tables_, options_);
   before_.clear();
   for (const ExchangeTable& table : tables_) {
@@ -867,7 +905,6 @@ void Exchange::read_before() {
         .source_parts = read_tree(connection_, table.source_oid),
         .shadow_parts = read_tree(connection_, table.shadow_oid)});
   }
-  state_ = dependents_state(connection_, tables_);
 }
 
 // From the first to the last within less than deadlock_timeout, whatever their
@@ -1035,8 +1072,55 @@ void Exchange::read_grants_again() {
   }
 }
 
-std::vector<std::string> Exchange::statements() const {
+// The array type behind a table is called _t by the server, or otherwise where
+// that name is taken. Where something else has it in the schema to which a new
+// table (or a twin) is going to move, its array type gets another name: whoever
+// makes a type of that name has the server rename it.
+std::vector<std::string> Exchange::free_names() const {
+  static constexpr const char* kTaken = R"sql(
+SELECT pg_catalog.format('%I.%I', n.nspname, t.typname)
+FROM pg_catalog.pg_type r
+JOIN pg_catalog.pg_type t ON t.oid = r.typarray
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+JOIN pg_catalog.pg_type other ON other.typname = t.typname
+JOIN pg_catalog.pg_namespace there ON there.oid = other.typnamespace
+WHERE r.typrelid = ANY ($1::pg_catalog.oid[]) AND there.nspname = $2
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_type o
+                  WHERE o.typarray = other.oid
+                    AND o.typrelid = ANY ($3::pg_catalog.oid[]))
+ORDER BY 1)sql";
   std::vector<std::string> all;
+  const auto add = [&](const std::vector<Oid>& moved, const std::string& schema,
+                       const std::vector<Oid>& gone) {
+    const pg::Result taken =
+        connection_.exec(kTaken, {catalog::oid_array(moved), schema,
+                                  catalog::oid_array(gone)});
+    for (int row = 0; row < taken.rows(); ++row) {
+      all.push_back(fmt::format("CREATE TYPE {} AS ENUM ()", taken.text(row, 0)));
+      all.push_back(fmt::format("DROP TYPE {}", taken.text(row, 0)));
+    }
+  };
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    std::vector<Oid> moved = {tables_[i].shadow_oid};
+    std::vector<Oid> gone = {tables_[i].source_oid};
+    for (const TreePart& part : before_[i].shadow_parts) {
+      moved.push_back(part.oid);
+    }
+    for (const TreePart& part : before_[i].source_parts) {
+      gone.push_back(part.oid);
+    }
+    add(moved, tables_[i].target->source.schema, gone);
+  }
+  for (const plan::Twin& twin : options_.twins) {
+    const auto oid =
+        catalog::find_relation(connection_, twin.place.schema, twin.place.name);
+    if (oid) add({*oid}, twin.name.schema, {twin.original});
+  }
+  return all;
+}
+
+std::vector<std::string> Exchange::statements() const {
+  std::vector<std::string> all = free_names();
   const auto add = [&](const std::vector<std::string>& more) {
     all.insert(all.end(), more.begin(), more.end());
   };

@@ -133,8 +133,8 @@ SELECT 'statistics ' || n.nspname || '.' || s.stxname,
        || COALESCE((SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attname)
             FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys)), '')
-       || COALESCE(' ' || pg_catalog.pg_get_statisticsobjdef_expressions(s.oid)
-                            ::pg_catalog.text, '')
+       || COALESCE(' ' || pg_catalog.array_to_string(
+            pg_catalog.pg_get_statisticsobjdef_expressions(s.oid), ', '), '')
        || ' OWNER ' || pg_catalog.pg_get_userbyid(s.stxowner)
        || ' TARGET ' || COALESCE(s.stxstattarget, -1)
        || COALESCE(' -- '

@@ -293,5 +293,65 @@ TEST_F(CarriedTest, WhatCameToTheTableMeanwhileAndCannotBeCarriedRollsBack) {
   EXPECT_FALSE(was_exchanged(connection_, t));
 }
 
+// It was called pgrecast_guard, too: the exchange could not be done.
+TEST_F(CarriedTest, ATriggerThatIsCalledAsOursGoesAlong) {
+  admin_.exec(R"sql(
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN RETURN NULL; END';
+CREATE TRIGGER pgrecast_guard BEFORE INSERT ON t FOR EACH ROW
+  EXECUTE FUNCTION note();
+ALTER TABLE t DISABLE TRIGGER pgrecast_guard)sql");
+
+  exchange({table("t")});
+
+  EXPECT_EQ(value("SELECT tgenabled::text || tgfoid::regproc::text FROM pg_trigger "
+                  "WHERE tgrelid = 't'::regclass"),
+            "Dnote");
+  EXPECT_EQ(admin_.try_exec("DELETE FROM \"m-old\".t"), "55000");
+}
+
+// The server had moved the old table's array type out of the way; the new
+// table's was called _t, which made the exchange fail.
+TEST_F(CarriedTest, ATypeThatIsCalledAsTheTablesArrayTypeIsNoHindrance) {
+  admin_.exec("CREATE TYPE public._t AS ENUM ('theirs')");
+
+  exchange({table("t")});
+
+  EXPECT_EQ(value("SELECT 'theirs'::_t::text"), "theirs");
+  EXPECT_EQ(value("SELECT ARRAY[t]::text[] IS NOT NULL FROM t LIMIT 1"), "t");
+}
+
+// An expression with a blank was in quotes, and so were its casts: the exchange
+// was rolled back for them.
+TEST_F(CarriedTest, StatisticsOverAnExpressionOfAWidenedColumnGoAlong) {
+  admin_.exec(
+      "CREATE STATISTICS st ON (v % 10), lower(w) FROM t; "
+      "ALTER TABLE m.t ALTER v TYPE bigint");
+  const ExchangeTable t = table("t");
+  last_target().changes = {"v becomes bigint"};
+
+  exchange({t});
+
+  EXPECT_EQ(value("SELECT pg_get_statisticsobjdef_expressions(oid)::text FROM "
+                  "pg_statistic_ext WHERE stxrelid = 't'::regclass"),
+            "{\"(v % (10)::bigint)\",lower(w)}");
+}
+
+// CREATE OR REPLACE keeps OID, owner, grants and comment, and not this.
+TEST_F(CarriedTest, AnAtomicFunctionStillDependsOnItsExtension) {
+  admin_.exec(R"sql(
+CREATE FUNCTION "f F"(int, text) RETURNS bigint LANGUAGE sql
+  BEGIN ATOMIC SELECT count(*) FROM t; END;
+CREATE PROCEDURE p() LANGUAGE sql BEGIN ATOMIC UPDATE t SET v = 0; END;
+ALTER FUNCTION "f F"(int, text) DEPENDS ON EXTENSION plpgsql;
+ALTER PROCEDURE p() DEPENDS ON EXTENSION plpgsql)sql");
+
+  exchange({table("t")});
+
+  EXPECT_EQ(value("SELECT count(*) FROM pg_depend WHERE deptype = 'x' AND "
+                  "objid IN ('\"f F\"'::regproc, 'p'::regproc)"),
+            "2");
+}
+
 }  // namespace
 }  // namespace pgrecast::exchange

@@ -192,6 +192,18 @@ TEST_P(DisturbedTest, NothingIsExchangedWhereTheOriginalIsNotWhatItWas) {
   EXPECT_FALSE(was_exchanged(connection_, t));
 }
 
+TEST_F(MaterializedViewsTest, ATypeThatIsCalledAsItsArrayTypeIsNoHindrance) {
+  admin_.exec(
+      "CREATE MATERIALIZED VIEW mv AS SELECT id FROM t; "
+      "CREATE TYPE _mv AS ENUM ('theirs')");
+  const ExchangeTable t = table("t");
+  ASSERT_THAT(make_twins(t), IsEmpty());
+
+  exchange({t});
+
+  EXPECT_EQ(value("SELECT 'theirs'::_mv::text || count(*) FROM mv"), "theirs9");
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Kinds, DisturbedTest,
     ::testing::Values(
