@@ -301,10 +301,18 @@ void Reader::identity(const ExchangeTable& table, const pg::Result& of_source,
                     pg::quote_qualified(schema, name), of_source.text(row, 5)));
     carried_.locked_sequences.push_back({.schema = schema, .name = name});
     if (result.text(i, 2) != name) {
-      carried_.before.push_back(
+      // Another identity's may have that name, until it gets its own.
+      const std::string between =
+          pg::quote_identifier(fmt::format("pgrecast {}", result.text(i, 0)));
+      carried_.before.insert(
+          carried_.before.begin(),
           fmt::format("ALTER SEQUENCE {} RENAME TO {}",
                       pg::quote_qualified(result.text(i, 1), result.text(i, 2)),
-                      pg::quote_identifier(name)));
+                      between));
+      carried_.before.push_back(fmt::format(
+          "ALTER SEQUENCE {}.{} RENAME TO {}",
+          pg::quote_identifier(result.text(i, 1)), between,
+          pg::quote_identifier(name)));
     }
     // LIKE .. INCLUDING IDENTITY makes bigint sequences whatever the column.
     if (result.text(i, 9) == of_source.text(row, 9) &&
@@ -349,9 +357,8 @@ void Reader::statistics(const ExchangeTable& table) {
     const std::string name(result.text(row, 1));
     const std::string qualified =
         pg::quote_qualified(result.text(row, 0), name);
-    carried_.before.push_back(
-        fmt::format("ALTER STATISTICS {} SET SCHEMA {}", qualified,
-                    pg::quote_identifier(target.retired.schema)));
+    // Its name is needed, and the old table does without.
+    carried_.before.push_back(fmt::format("DROP STATISTICS {}", qualified));
     const catalog::QualifiedName full{
         .schema = std::string(result.text(row, 0)), .name = name};
     if (std::ranges::find(target.dropped_statistics, full) !=

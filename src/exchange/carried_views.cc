@@ -89,6 +89,14 @@ SELECT s.statement FROM (
   LEFT JOIN pg_catalog.pg_attribute a
     ON a.attrelid = v.oid AND a.attnum = x.objsubid AND x.objsubid > 0
   UNION ALL
+  SELECT v.n, 4, r.rulename,
+         pg_catalog.format('COMMENT ON RULE %I ON %s IS %L', r.rulename, v.name,
+                           x.description)
+  FROM view v
+  JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.ev_type = '1'
+  JOIN pg_catalog.pg_description x ON x.objoid = r.oid
+   AND x.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+  UNION ALL
   SELECT v.n, 5, '',
          pg_catalog.format('ALTER %s %s OWNER TO %I', v.kind_of, v.name,
                            pg_catalog.pg_get_userbyid(v.relowner))

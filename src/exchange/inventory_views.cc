@@ -91,6 +91,12 @@ JOIN pg_catalog.pg_description x ON x.objoid = v.oid
 LEFT JOIN pg_catalog.pg_attribute a
   ON a.attrelid = v.oid AND a.attnum = x.objsubid AND x.objsubid > 0
 UNION ALL
+SELECT 'view comment ' || v.name || ' query', x.description
+FROM v
+JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid AND r.ev_type = '1'
+JOIN pg_catalog.pg_description x ON x.objoid = r.oid
+ AND x.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+UNION ALL
 SELECT 'view grant ' || v.name || ' ' || g.privilege_type || ' to '
        || CASE g.grantee WHEN 0 THEN 'PUBLIC'
           ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,

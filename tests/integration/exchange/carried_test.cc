@@ -353,5 +353,47 @@ ALTER PROCEDURE p() DEPENDS ON EXTENSION plpgsql)sql");
             "2");
 }
 
+// The old ones were moved into one schema, where one name is enough for one.
+TEST_F(CarriedTest, StatisticsOfOneNameInTwoSchemasGoAlong) {
+  admin_.exec(
+      "CREATE SCHEMA beside; CREATE STATISTICS st ON id, v FROM t; "
+      "CREATE STATISTICS beside.st ON v, w FROM t; "
+      "COMMENT ON STATISTICS beside.st IS 'beside'");
+
+  exchange({table("t")});
+
+  EXPECT_EQ(value("SELECT count(*) FROM pg_statistic_ext WHERE stxrelid = "
+                  "'t'::regclass AND stxname = 'st'"),
+            "2");
+  EXPECT_EQ(value("SELECT obj_description(oid, 'pg_statistic_ext') FROM "
+                  "pg_statistic_ext WHERE stxrelid = 't'::regclass AND "
+                  "stxnamespace = 'beside'::regnamespace"),
+            "beside");
+}
+
+// As a table has them whose identity was renamed and got a successor. The new
+// table's are called by its columns: to give the first its name, the second
+// had to let go of it.
+TEST_F(CarriedTest, IdentitiesWhoseSequencesAreCalledByEachOthersColumnsGoAlong) {
+  admin_.exec(R"sql(
+CREATE TABLE public.i (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int);
+ALTER TABLE i RENAME id TO was_id;
+ALTER TABLE i ADD id int GENERATED ALWAYS AS IDENTITY;
+ALTER SEQUENCE i_id_seq1 RENAME TO i_was_id_seq;
+INSERT INTO i (v) VALUES (1), (2);
+SELECT nextval('i_was_id_seq'))sql");
+  make_shadow("i");
+  const std::string names =
+      "SELECT pg_get_serial_sequence('i', 'was_id') || ' ' || "
+      "pg_get_serial_sequence('i', 'id')";
+  ASSERT_EQ(value(names), "public.i_id_seq public.i_was_id_seq");
+
+  exchange({table("i")});
+
+  EXPECT_EQ(value(names), "public.i_id_seq public.i_was_id_seq");
+  EXPECT_EQ(value("INSERT INTO i (v) VALUES (3) RETURNING was_id || ' ' || id"),
+            "3 4");
+}
+
 }  // namespace
 }  // namespace pgrecast::exchange

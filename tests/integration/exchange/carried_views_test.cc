@@ -332,5 +332,18 @@ TEST_F(CarriedViewsTest, WritersThroughViewsNeitherFailNorWriteToTheOldTable) {
   EXPECT_EQ(value("SELECT count(*) FROM t"), std::to_string(9 + written));
 }
 
+// A view's own query is a rule, which may have a comment.
+TEST_F(CarriedViewsTest, AViewThatIsMadeAnewKeepsTheCommentOnItsQuery) {
+  admin_.exec(
+      "CREATE VIEW \"V v\" AS SELECT v FROM t; "
+      "COMMENT ON RULE \"_RETURN\" ON \"V v\" IS 'it''s read'");
+
+  exchange({widened()});
+
+  EXPECT_EQ(value("SELECT obj_description(oid, 'pg_rewrite') FROM pg_rewrite "
+                  "WHERE ev_class = '\"V v\"'::regclass"),
+            "it's read");
+}
+
 }  // namespace
 }  // namespace pgrecast::exchange
