@@ -309,10 +309,10 @@ void Reader::identity(const ExchangeTable& table, const pg::Result& of_source,
           fmt::format("ALTER SEQUENCE {} RENAME TO {}",
                       pg::quote_qualified(result.text(i, 1), result.text(i, 2)),
                       between));
-      carried_.before.push_back(fmt::format(
-          "ALTER SEQUENCE {}.{} RENAME TO {}",
-          pg::quote_identifier(result.text(i, 1)), between,
-          pg::quote_identifier(name)));
+      carried_.before.push_back(
+          fmt::format("ALTER SEQUENCE {}.{} RENAME TO {}",
+                      pg::quote_identifier(result.text(i, 1)), between,
+                      pg::quote_identifier(name)));
     }
     // LIKE .. INCLUDING IDENTITY makes bigint sequences whatever the column.
     if (result.text(i, 9) == of_source.text(row, 9) &&

@@ -67,7 +67,8 @@ LEFT JOIN pg_catalog.pg_rewrite r
   ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND r.oid = d.objid
 LEFT JOIN pg_catalog.pg_class v ON v.oid = r.ev_class)sql";
 
-// Sequences are none of these: they are locked, and let go of their columns
+// Not by xmin, where hold_dependents() writes the rows once more. Sequences are
+// none of these: they are locked, and let go of their columns
 // before the replay.
 constexpr const char* kUnlocked = R"sql(,
 ours(classid, objid) AS (
@@ -84,7 +85,7 @@ mentioned(classid, objid) AS (
   UNION
   SELECT o.classid, o.objid FROM ours o),
 fact(text) AS (
-  SELECT pg_catalog.concat_ws(':', 'f', f.oid, f.xmin)
+  SELECT pg_catalog.concat_ws(':', 'f', f.oid, pg_catalog.md5(f::pg_catalog.text))
   FROM mentioned m JOIN pg_catalog.pg_proc f ON f.oid = m.objid
   WHERE m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
   UNION ALL
@@ -96,7 +97,8 @@ fact(text) AS (
   FROM mentioned m JOIN pg_catalog.pg_type t ON t.oid = m.objid
   WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
   UNION ALL
-  SELECT pg_catalog.concat_ws(':', 's', s.oid, s.xmin, x.xmin)
+  SELECT pg_catalog.concat_ws(':', 's', s.oid, pg_catalog.md5(s::pg_catalog.text),
+           pg_catalog.md5(x.description))
   FROM ours o JOIN pg_catalog.pg_statistic_ext s ON s.oid = o.objid
   LEFT JOIN pg_catalog.pg_description x
     ON x.classoid = o.classid AND x.objoid = o.objid

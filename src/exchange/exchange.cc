@@ -17,6 +17,7 @@
 
 #include "carried.h"
 #include "dependents_state.h"
+#include "held_dependents.h"
 #include "holders.h"
 #include "inventory_query.h"
 #include "partitions.h"
@@ -51,15 +52,17 @@ std::string batch(const std::vector<std::string>& statements) {
 std::vector<std::string> guard(const plan::TableTarget& target,
                                const catalog::QualifiedName& table) {
   // OR REPLACE: the old table may have had a trigger of that name.
-  return {fmt::format("CREATE OR REPLACE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR "
-                      "TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION "
-                      "{}({})",
-                      kGuard, table.quoted(),
-                      pg::quote_qualified(target.retired.schema, kGuard),
-                      pg::quote_literal(target.source.display())),
-          // ONLY: the partitions have their own.
-          fmt::format("ALTER TABLE ONLY {} ENABLE ALWAYS TRIGGER {}",
-                      table.quoted(), kGuard)};
+  return {
+      fmt::format(
+          "CREATE OR REPLACE TRIGGER {} BEFORE INSERT OR UPDATE OR DELETE OR "
+          "TRUNCATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION "
+          "{}({})",
+          kGuard, table.quoted(),
+          pg::quote_qualified(target.retired.schema, kGuard),
+          pg::quote_literal(target.source.display())),
+      // ONLY: the partitions have their own.
+      fmt::format("ALTER TABLE ONLY {} ENABLE ALWAYS TRIGGER {}",
+                  table.quoted(), kGuard)};
 }
 
 // For the column `name` of the source: what it is called now, or nullopt where
@@ -569,6 +572,7 @@ class Exchange {
   void read_before();
   bool lock_all();
   bool lock_sequences();
+  bool hold_others();
   void read_as_renamed();
   void rename_source_columns();
   void read_grants_again();
@@ -677,7 +681,9 @@ bool Exchange::exchange() {
   PGRECAST_SYNC_POINT("exchange:after_lock");
   call_hooks();
   rename_source_columns();
+  if (!hold_others()) return false;
   if (changed_since(kUnlockedState, unlocked_state_)) return false;
+  PGRECAST_SYNC_POINT("exchange:held");
   read_grants_again();
   if (!exchange_names()) return false;
   if (!grant_on_views()) return false;
@@ -875,10 +881,9 @@ std::string Exchange::state(const std::string& prepared) {
   for (const ExchangeTable& table : tables_) {
     sources.push_back(table.source_oid);
   }
-  return std::string(
-      execute_prepared(
-          fmt::format("{}('{}')", prepared, catalog::oid_array(sources)))
-          .text(0, 0));
+  return std::string(execute_prepared(fmt::format("{}('{}')", prepared,
+                                                  catalog::oid_array(sources)))
+                         .text(0, 0));
 }
 
 // Between the reading of definitions and now: what is replayed would undo it.
@@ -955,6 +960,21 @@ bool Exchange::lock_sequences() {
   return attempt_lock(batch(carried_.lock_sequences),
                       deadline_.earlier(Deadline::in(deadlock_timeout_ * 4 / 5 -
                                                      since(lock_asked_))));
+}
+
+// Who was writing such a row already makes us fail when he commits.
+bool Exchange::hold_others() {
+  const auto statements = hold_dependents(connection_, tables_);
+  if (statements.empty()) return true;
+  try {
+    return attempt_lock(batch(statements), deadline_);
+  } catch (const pg::SqlError& error) {
+    if (error.sqlstate() != pg::sqlstate::kInternalError) throw;
+    attempt_.outcome = Attempt::Outcome::kBlocked;
+    attempt_.reason = fmt::format(
+        "a dependent of the table was changed just now: {}", error.what());
+    return false;
+  }
 }
 
 void Exchange::call_hooks() {
@@ -1092,11 +1112,11 @@ ORDER BY 1)sql";
   std::vector<std::string> all;
   const auto add = [&](const std::vector<Oid>& moved, const std::string& schema,
                        const std::vector<Oid>& gone) {
-    const pg::Result taken =
-        connection_.exec(kTaken, {catalog::oid_array(moved), schema,
-                                  catalog::oid_array(gone)});
+    const pg::Result taken = connection_.exec(
+        kTaken, {catalog::oid_array(moved), schema, catalog::oid_array(gone)});
     for (int row = 0; row < taken.rows(); ++row) {
-      all.push_back(fmt::format("CREATE TYPE {} AS ENUM ()", taken.text(row, 0)));
+      all.push_back(
+          fmt::format("CREATE TYPE {} AS ENUM ()", taken.text(row, 0)));
       all.push_back(fmt::format("DROP TYPE {}", taken.text(row, 0)));
     }
   };

@@ -31,6 +31,8 @@ inline constexpr std::string_view kObjectNotInPrerequisiteState = "55000";
 inline constexpr std::string_view kLockNotAvailable = "55P03";
 inline constexpr std::string_view kQueryCanceled = "57014";
 inline constexpr std::string_view kInvalidCatalogName = "3D000";
+// "tuple concurrently updated", too: somebody altered the same object first.
+inline constexpr std::string_view kInternalError = "XX000";
 }  // namespace sqlstate
 
 // The server refused a statement. what() is the server's message and SQLSTATE;
