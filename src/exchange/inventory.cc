@@ -92,7 +92,8 @@ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND d.refobjid = $1 AND d.deptype = 'i'
 )sql";
 
-// What hangs off it. {0}, {1}: columns and filter of a publication's entry.
+// What hangs off it. Names in quotes where they need them: without_casts()
+// reads some of it. {0}, {1}: columns and filter of a publication's entry.
 constexpr const char* kDependents = R"sql(
 UNION ALL
 SELECT 'foreign key ' || c.conname, pg_catalog.regexp_replace(
@@ -121,7 +122,9 @@ FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1
 UNION ALL
 SELECT 'policy ' || p.polname, pg_catalog.concat(
          p.polpermissive, ' ', p.polcmd, ' ',
-         p.polroles::pg_catalog.regrole[]::pg_catalog.text,
+         (SELECT pg_catalog.string_agg(m.role::pg_catalog.regrole
+                   ::pg_catalog.text, ', ' ORDER BY m.role)
+          FROM pg_catalog.unnest(p.polroles) AS m(role)),
          ' USING ', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
          ' CHECK ', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid),
          ' -- ', pg_catalog.obj_description(p.oid, 'pg_policy'))
@@ -130,7 +133,8 @@ UNION ALL
 -- Its columns by name: the server prints them in the table's order.
 SELECT 'statistics ' || n.nspname || '.' || s.stxname,
        s.stxkind::pg_catalog.text || ' ON '
-       || COALESCE((SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY a.attname)
+       || COALESCE((SELECT pg_catalog.string_agg(
+              pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attname)
             FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys)), '')
        || COALESCE(' ' || pg_catalog.array_to_string(
@@ -174,7 +178,8 @@ GROUP BY d.classid, d.objid, r.ev_enabled, r.is_instead
 std::string inventory_query(int server_version) {
   const bool filters = server_version >= kHasPublicationFilters;
   const char* columns =
-      "(SELECT pg_catalog.string_agg(a.attname, ',' ORDER BY a.attname) "
+      "(SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ',' "
+      "ORDER BY a.attname) "
       "FROM pg_catalog.pg_attribute a "
       "WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs))";
   const char* filter = "pg_catalog.pg_get_expr(r.prqual, r.prrelid)";

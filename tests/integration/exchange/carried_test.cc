@@ -304,9 +304,10 @@ ALTER TABLE t DISABLE TRIGGER pgrecast_guard)sql");
 
   exchange({table("t")});
 
-  EXPECT_EQ(value("SELECT tgenabled::text || tgfoid::regproc::text FROM pg_trigger "
-                  "WHERE tgrelid = 't'::regclass"),
-            "Dnote");
+  EXPECT_EQ(
+      value("SELECT tgenabled::text || tgfoid::regproc::text FROM pg_trigger "
+            "WHERE tgrelid = 't'::regclass"),
+      "Dnote");
   EXPECT_EQ(admin_.try_exec("DELETE FROM \"m-old\".t"), "55000");
 }
 
@@ -374,7 +375,8 @@ TEST_F(CarriedTest, StatisticsOfOneNameInTwoSchemasGoAlong) {
 // As a table has them whose identity was renamed and got a successor. The new
 // table's are called by its columns: to give the first its name, the second
 // had to let go of it.
-TEST_F(CarriedTest, IdentitiesWhoseSequencesAreCalledByEachOthersColumnsGoAlong) {
+TEST_F(CarriedTest,
+       IdentitiesWhoseSequencesAreCalledByEachOthersColumnsGoAlong) {
   admin_.exec(R"sql(
 CREATE TABLE public.i (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int);
 ALTER TABLE i RENAME id TO was_id;
@@ -393,6 +395,37 @@ SELECT nextval('i_was_id_seq'))sql");
   EXPECT_EQ(value(names), "public.i_id_seq public.i_was_id_seq");
   EXPECT_EQ(value("INSERT INTO i (v) VALUES (3) RETURNING was_id || ' ' || id"),
             "3 4");
+}
+
+// The quote in a name was taken for the beginning of a text, and what stood
+// behind it for no cast: the exchange was rolled back for it.
+TEST_F(CarriedTest, CastsBesideNamesWithQuotesAreNoDifference) {
+  Session superuser = superuser_session();
+  const std::string role = fmt::format("\"it's {}\"", database().name());
+  superuser.exec("CREATE ROLE " + role);
+  admin_.exec(fmt::format(R"sql(
+CREATE TABLE public.q (id int PRIMARY KEY, "it's" int, v int);
+CREATE STATISTICS st ON "it's", (v % 10) FROM q;
+CREATE POLICY p ON q TO {} USING (v % 10 > 0);
+CREATE PUBLICATION feed FOR TABLE q)sql",
+                          role));
+  if (cluster().version() >= 15) {
+    admin_.exec(
+        "ALTER PUBLICATION feed SET TABLE q (id, \"it's\") WHERE (id % 10 > "
+        "0)");
+  }
+  make_shadow("q");
+  admin_.exec("ALTER TABLE m.q ALTER v TYPE bigint, ALTER id TYPE bigint");
+  const ExchangeTable q = table("q");
+  last_target().changes = {"v and id become bigint"};
+
+  exchange({q});
+
+  EXPECT_EQ(value("SELECT count(*) FROM pg_policies WHERE tablename = 'q' AND "
+                  "qual LIKE '%::bigint%' AND schemaname = 'public'"),
+            "1");
+  admin_.exec("DROP POLICY p ON q; DROP POLICY p ON \"m-old\".q");
+  superuser.exec("DROP ROLE " + role);
 }
 
 }  // namespace

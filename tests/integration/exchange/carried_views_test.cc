@@ -345,5 +345,22 @@ TEST_F(CarriedViewsTest, AViewThatIsMadeAnewKeepsTheCommentOnItsQuery) {
             "it's read");
 }
 
+// The server prints the added column, too, in the list behind the join's alias:
+// that was taken for another query.
+TEST_F(CarriedViewsTest, AViewOfAJoinWithAnAliasGoesAlongWhereAColumnIsAdded) {
+  admin_.exec(
+      "CREATE VIEW joined AS SELECT x.one, x.two FROM "
+      "(t a JOIN t b USING (id, v, w)) AS x(one, two)");
+  admin_.exec("ALTER TABLE m.t ADD fresh int");
+  const ExchangeTable t = table("t");
+  last_target().changes = {"adds fresh"};
+
+  exchange({t});
+
+  EXPECT_EQ(value("SELECT count(*) FROM joined"), "9");
+  EXPECT_EQ(value("SELECT pg_get_viewdef('joined'::regclass) LIKE '%fresh%'"),
+            "t");
+}
+
 }  // namespace
 }  // namespace pgrecast::exchange

@@ -88,9 +88,7 @@ TEST_P(BeforeTheLocksTest, ItIsCarriedByTheNextAttempt) {
 TEST_P(UnderTheLocksTest, ItIsCarriedByTheNextAttempt) {
   const ExchangeTable t = table("t");
   ExchangeHooks hooks;
-  hooks.drain = [&](pg::Connection&, Deadline) {
-    admin_.exec(GetParam().sql);
-  };
+  hooks.drain = [&](pg::Connection&, Deadline) { admin_.exec(GetParam().sql); };
 
   const Attempt first = attempt({t}, hooks);
 
