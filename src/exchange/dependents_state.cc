@@ -61,6 +61,13 @@ SELECT COALESCE(pg_catalog.string_agg(pg_catalog.concat_ws(':', d.classid,
            UNION SELECT p.classid, p.objid FROM part p) AS all_of
      JOIN pg_catalog.pg_description x
        ON x.classoid = all_of.classid AND x.objoid = all_of.objid)
+  || ' ' || (SELECT COALESCE(pg_catalog.string_agg(pg_catalog.concat_ws(':',
+         l.classoid, l.objoid, l.objsubid, l.provider, l.label), ' '
+         ORDER BY l.classoid, l.objoid, l.objsubid, l.provider), '')
+     FROM (SELECT u.classid, u.objid FROM used u
+           UNION SELECT p.classid, p.objid FROM part p) AS all_of
+     JOIN pg_catalog.pg_seclabel l
+       ON l.classoid = all_of.classid AND l.objoid = all_of.objid)
 FROM part p
 JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid
 LEFT JOIN pg_catalog.pg_rewrite r

@@ -9,8 +9,8 @@ namespace pgrecast::exchange {
 // the sources' OIDs, that answer one text. The exchange prepares them.
 
 // Changes when a dependent of one of the tables, or of a view on them, comes,
-// goes, is redefined or gets another comment. For the moment in which all locks
-// are there: what is locked stays so from then on.
+// goes, is redefined or gets another comment or label. For the moment in which
+// all locks are there: what is locked stays so from then on.
 std::string dependents_state_query();
 
 // Changes with what no lock on a relation keeps: functions (those that the

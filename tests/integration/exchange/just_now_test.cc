@@ -108,6 +108,28 @@ TEST_F(JustNowTest, ACommentOnTheRowTypeIsNotLost) {
   EXPECT_THROW(attempt({t}), ExchangeRefused);
 }
 
+// The identity's sequence is another one afterwards, and no label is carried.
+TEST_F(JustNowTest, ASecurityLabelOfAnIdentityIsNotLost) {
+  const ExchangeTable t = table("t");
+  options_.long_holder = std::chrono::hours(1);
+  Session somebody = superuser_session();
+  somebody.exec("BEGIN; LOCK TABLE child IN SHARE UPDATE EXCLUSIVE MODE");
+  somebody.exec(
+      "INSERT INTO pg_seclabel SELECT 't_id_seq'::regclass, "
+      "'pg_class'::regclass, 0, 'a provider', 'secret'");
+  const int our_pid = connection_.backend_pid();
+  Attempt first;
+  std::thread exchanging([&] { first = attempt({t}); });
+  EXPECT_TRUE(eventually([&] { return waits(our_pid); }));
+
+  somebody.exec("COMMIT");
+  exchanging.join();
+
+  EXPECT_EQ(first.outcome, Outcome::kBlocked);
+  EXPECT_THROW(attempt({t}), ExchangeRefused);
+  somebody.exec("DELETE FROM pg_seclabel");
+}
+
 std::string name_of(const ::testing::TestParamInfo<Change>& change) {
   return change.param.name;
 }
