@@ -115,6 +115,7 @@ SELECT 'identity of column ' || a.attname, s.relname
          || ' START ' || q.seqstart || ' INCREMENT ' || q.seqincrement
          || ' MIN ' || q.seqmin || ' MAX ' || q.seqmax || ' CACHE ' || q.seqcache
          || CASE WHEN q.seqcycle THEN ' CYCLE' ELSE '' END
+         || CASE WHEN s.relpersistence = 'u' THEN ' UNLOGGED' ELSE '' END
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid

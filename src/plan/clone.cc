@@ -58,6 +58,22 @@ WHERE d1.refobjid = $1::pg_catalog.oid AND d1.deptype = 'i'
   AND d1.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   AND q1.seqtypid <> q2.seqtypid)sql";
 
+// Since 15 a sequence may be UNLOGGED beside a table that is not.
+constexpr const char* kIdentityPersistence = R"sql(
+SELECT pg_catalog.format('ALTER SEQUENCE %s SET UNLOGGED',
+         d2.objid::pg_catalog.regclass)
+FROM pg_catalog.pg_depend d1
+JOIN pg_catalog.pg_class s1
+  ON s1.oid = d1.objid AND s1.relkind = 'S' AND s1.relpersistence = 'u'
+JOIN pg_catalog.pg_attribute a1 ON a1.attrelid = d1.refobjid AND a1.attnum = d1.refobjsubid
+JOIN pg_catalog.pg_attribute a2 ON a2.attrelid = $2::pg_catalog.regclass AND a2.attname = a1.attname
+JOIN pg_catalog.pg_depend d2 ON d2.refobjid = a2.attrelid AND d2.refobjsubid = a2.attnum
+  AND d2.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d2.deptype = 'i'
+  AND d2.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+WHERE d1.refobjid = $1::pg_catalog.oid AND d1.deptype = 'i'
+  AND d1.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  AND d1.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)sql";
+
 constexpr const char* kChecks = R"sql(
 SELECT pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text,
          conname, pg_catalog.pg_get_constraintdef(oid))
@@ -278,6 +294,7 @@ void make_columns(pg::Connection& connection, const catalog::Table& source,
   const std::vector<pg::Param> both = {source.oid, shadow.quoted()};
   exec_each(connection, kIdentityNames, both);
   exec_each(connection, kIdentityTypes, both);
+  exec_each(connection, kIdentityPersistence, both);
   exec_each(connection, kChecks, both);
   exec_each(connection, kLooseNotNulls, both);
   exec_each(connection, kColumnOptions, both);
