@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace pgrecast::exchange {
 namespace {
@@ -91,11 +92,11 @@ JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
 WHERE r.prrelid = $1::pg_catalog.oid AND p.pubname <> $2
 ORDER BY p.pubname)sql";
 
-// schema, name, definition, owner, target, comment.
+// schema, name, definition, owner, target, comment, OID.
 constexpr const char* kStatistics = R"sql(
 SELECT n.nspname, s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid),
        pg_catalog.pg_get_userbyid(s.stxowner), COALESCE(s.stxstattarget, -1),
-       pg_catalog.obj_description(s.oid, 'pg_statistic_ext')
+       pg_catalog.obj_description(s.oid, 'pg_statistic_ext'), s.oid
 FROM pg_catalog.pg_statistic_ext s
 JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = $1::pg_catalog.oid
@@ -193,6 +194,8 @@ class Reader {
   void identity(const ExchangeTable& table, const pg::Result& of_source,
                 int row, const std::string& column);
   void statistics(const ExchangeTable& table);
+  void retire_statistics(const plan::TableTarget& target,
+                         const pg::Result& statistics, int row);
   void own_objects(const ExchangeTable& table);
   void publications(const ExchangeTable& table);
 
@@ -217,6 +220,7 @@ class Reader {
   pg::Connection& connection_;
   const std::vector<ExchangeTable>& tables_;
   const ExchangeOptions& options_;
+  std::set<std::pair<std::string, std::string>> retired_statistics_;
   Carried carried_;
 };
 
@@ -357,16 +361,16 @@ void Reader::statistics(const ExchangeTable& table) {
     const std::string name(result.text(row, 1));
     const std::string qualified =
         pg::quote_qualified(result.text(row, 0), name);
-    // Its name is needed, and the old table does without.
-    carried_.before.push_back(fmt::format("DROP STATISTICS {}", qualified));
+    retire_statistics(target, result, row);
     const catalog::QualifiedName full{
         .schema = std::string(result.text(row, 0)), .name = name};
     if (std::ranges::find(target.dropped_statistics, full) !=
         target.dropped_statistics.end()) {
       continue;
     }
-    on_source.insert(name);
-    if (on_shadow.contains(name)) {
+    // What the script makes is in the table's own schema.
+    if (full.schema == target.source.schema && on_shadow.contains(name)) {
+      on_source.insert(name);
       carried_.after.push_back(
           fmt::format("ALTER STATISTICS {} SET SCHEMA {}",
                       pg::quote_qualified(target.shadow.schema, name),
@@ -397,6 +401,24 @@ void Reader::statistics(const ExchangeTable& table) {
   if (created) {
     carried_.afterwards.push_back("ANALYZE " + target.source.quoted());
   }
+}
+
+// Out of the way of the new ones. Those of several schemas come into one.
+void Reader::retire_statistics(const plan::TableTarget& target,
+                               const pg::Result& statistics, int row) {
+  const std::string_view schema = statistics.text(row, 0);
+  std::string name(statistics.text(row, 1));
+  if (!retired_statistics_.emplace(target.retired.schema, name).second) {
+    const std::string free =
+        fmt::format("pgrecast_{}", statistics.text(row, 6));
+    carried_.before.push_back(fmt::format("ALTER STATISTICS {} RENAME TO {}",
+                                          pg::quote_qualified(schema, name),
+                                          pg::quote_identifier(free)));
+    name = free;
+  }
+  carried_.before.push_back(fmt::format(
+      "ALTER STATISTICS {} SET SCHEMA {}", pg::quote_qualified(schema, name),
+      pg::quote_identifier(target.retired.schema)));
 }
 
 void Reader::own_objects(const ExchangeTable& table) {

@@ -137,6 +137,7 @@ SELECT 'statistics ' || n.nspname || '.' || s.stxname,
               pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attname)
             FROM pg_catalog.pg_attribute a
             WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys)), '')
+       -- Not as an array, in whose quotes a cast would be none (printed.h).
        || COALESCE(' ' || pg_catalog.array_to_string(
             pg_catalog.pg_get_statisticsobjdef_expressions(s.oid), ', '), '')
        || ' OWNER ' || pg_catalog.pg_get_userbyid(s.stxowner)
