@@ -165,6 +165,22 @@ SELECT pg_catalog.pg_describe_object(l.classoid, l.objoid, l.objsubid),
        'remove the label beforehand, and restore it afterwards'
 FROM pg_catalog.pg_seclabel l
 JOIN part p ON p.classid = l.classoid AND p.objid = l.objoid
+UNION ALL
+SELECT 'type ' || pg_catalog.format_type(t.oid, -1),
+       own.what || ', which it would lose when its view is created anew',
+       own.remedy
+FROM part p
+JOIN pg_catalog.pg_type t
+  ON p.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = p.objid
+CROSS JOIN LATERAL (VALUES
+  (t.typacl IS NOT NULL, 'has grants of its own',
+   'REVOKE them: no right on a view''s row type is needed'),
+  (EXISTS (SELECT FROM pg_catalog.pg_description d
+           WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass
+             AND d.objoid = t.oid), 'has a comment of its own',
+   'COMMENT ON TYPE .. IS NULL, and set it again afterwards')
+  ) AS own(there, what, remedy)
+WHERE own.there
 ORDER BY 1, 2)sql";
 
 constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE

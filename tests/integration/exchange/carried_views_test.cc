@@ -272,6 +272,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "and belongs to postgres"},
         OnAView{"AnExtension", "ALTER EXTENSION plpgsql ADD VIEW vw",
                 "view public.vw is tied to extension plpgsql"},
+        OnAView{"AGrantOnItsRowType", "GRANT USAGE ON TYPE vw TO pg_monitor",
+                "type public.vw has grants of its own, which it would lose"},
+        OnAView{"ACommentOnItsRowType", "COMMENT ON TYPE vw IS 'rows'",
+                "type public.vw has a comment of its own, which it would lose"},
         OnAView{"ASecurityLabel",
                 "SET allow_system_table_mods = on; INSERT INTO pg_seclabel "
                 "VALUES ('vw'::regclass, 'pg_class'::regclass, 0, 'anon', 'm')",
