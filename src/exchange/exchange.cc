@@ -6,6 +6,7 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
 #include "pgrecast/catalog/grants.h"
+#include "pgrecast/catalog/places.h"
 #include "pgrecast/catalog/rename_columns.h"
 #include "pgrecast/exchange/printed.h"
 #include "pgrecast/pg/errors.h"
@@ -26,6 +27,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -856,14 +858,15 @@ void Exchange::require_carried() {
         plan::changed_partitions(connection_, *table.target, table.source_oid),
         std::back_inserter(lines));
   }
-  for (Refusal& refusal :
-       plan::unfit_leaf_keys(connection_, reshaped(tables_))) {
-    lines.push_back(std::move(refusal.what));
+  const auto shapes = reshaped(tables_);
+  auto refusals = catalog::uncarried_views(connection_, shapes);
+  std::ranges::move(plan::unfit_leaf_keys(connection_, shapes),
+                    std::back_inserter(refusals));
+  for (const catalog::Reshaped& shape : shapes) {
+    std::ranges::move(catalog::readers_by_place(connection_, shape),
+                      std::back_inserter(refusals));
   }
-  for (Refusal& refusal :
-       catalog::uncarried_views(connection_, reshaped(tables_))) {
-    lines.push_back(std::move(refusal.what));
-  }
+  for (Refusal& refusal : refusals) lines.push_back(std::move(refusal.what));
   if (!lines.empty()) {
     throw ExchangeRefused("what came to the table cannot be carried over",
                           lines);

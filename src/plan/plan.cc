@@ -3,6 +3,7 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
+#include "pgrecast/catalog/places.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
@@ -314,6 +315,7 @@ void make_shadows(pg::Connection& connection, const script::Script& script,
              .dropped_foreign_keys = plan.targets[i].dropped_foreign_keys}});
     append(refusals, catalog::dependents_on_dropped_columns(
                          connection, tried.back().shape));
+    append(refusals, catalog::readers_by_place(connection, tried.back().shape));
     append(refusals, borrowed_identities(connection, table.source, oid));
     if (is_partitioned(connection, oid)) {
       append(refusals, unfit_for_partitions(connection, table.source, oid));

@@ -282,6 +282,17 @@ INSTANTIATE_TEST_SUITE_P(
                 "view public.vw has a security label of provider anon (m)"}),
     [](const auto& kind) { return kind.param.name; });
 
+// It may have come since the plan.
+TEST_F(CarriedViewsTest, AViewThatNamesColumnsByTheirOrderMayNotComeMeanwhile) {
+  admin_.exec(
+      "ALTER TABLE m.t DROP v, ADD v int; UPDATE m.t SET v = id; "
+      "CREATE VIEW by_place AS SELECT x.b FROM t AS x(a, b)");
+  const ExchangeTable t = table("t");
+  last_target().changes = {"v changes its place"};
+
+  expect_refused(t, "view public.by_place names columns by their order");
+}
+
 // Writers go through views all the time, some of them made anew and some only
 // replaced. Each of their rows is in the new table, and none fails.
 TEST_F(CarriedViewsTest, WritersThroughViewsNeitherFailNorWriteToTheOldTable) {

@@ -99,6 +99,7 @@ constexpr Pair kPairs[] = {
     {"^fact view", "^views whose columns keep"},
     {"^(fact view|refused ViewOfAnotherOwner)", "^views whose columns change"},
     {"^refused on a view ", "^- what depends on such a view"},
+    {"^refused AReaderByPlace", "^- those that name the table's columns"},
     {"^(fact used by|refused RuleOfAnother)", "^rules of other tables"},
     {"^(fact used by|refused PolicyOfAnother)", "^policies of other tables"},
     {"^(fact used by|refused AtomicFunction)", "^functions with a body"},

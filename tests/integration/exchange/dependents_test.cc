@@ -1,5 +1,7 @@
 #include "pgrecast/catalog/dependents.h"
 
+#include "pgrecast/catalog/places.h"
+
 #include "exchange_fixture.h"
 #include "support/manual.h"
 
@@ -257,6 +259,63 @@ TEST_F(DependentsTest, ATypedTableIsRefused) {
 
   EXPECT_THAT(refusals(), Contains(Field(&Refusal::what,
                                          HasSubstr("is a typed table of "))));
+}
+
+// Nothing of such a definition fails on a table whose columns come in another
+// order: it reads others.
+TEST_F(DependentsTest, AReaderByPlaceIsRefused) {
+  admin_.exec(R"sql(
+CREATE TABLE o (x int);
+CREATE VIEW of_table AS SELECT y.b FROM t AS y(a, b);
+CREATE VIEW of_join AS SELECT j."b )" FROM (t JOIN o ON x = v) AS j("a (", "b )");
+CREATE VIEW above AS SELECT b FROM of_table;
+CREATE MATERIALIZED VIEW mv AS SELECT y.b FROM t AS y(a, b);
+CREATE POLICY p ON t USING (v IN (SELECT b FROM t AS y(a, b)));
+CREATE POLICY p ON o WITH CHECK (x IN (SELECT b FROM t AS y(a, b)));
+CREATE RULE r AS ON DELETE TO o DO ALSO UPDATE t SET w = ''
+  FROM t AS y(a, b) WHERE a = t.id;
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql
+  RETURN (SELECT sum(b) FROM t AS y(a, b));
+CREATE VIEW using_renamed AS SELECT w FROM t JOIN o u(v) USING (v);
+CREATE VIEW using_others AS SELECT t.w FROM t JOIN t u USING (id);
+CREATE VIEW of_others AS SELECT q.b FROM (SELECT id, v FROM t) AS q(a, b),
+  (VALUES (1, 2)) AS val(c, d), o AS z(e);
+CREATE VIEW no_list AS SELECT y.v FROM t AS y;
+CREATE TABLE m.same (id int, v int, w text, more int);
+CREATE TABLE m.fewer (v int, w text);
+CREATE TABLE m.renamed (id int, "new V" int, w text);
+CREATE TABLE m.both (w text, "new V" int, id int))sql");
+  const auto readers = [&](const std::string& target,
+                           const std::map<std::string, std::string>& renamed) {
+    Reshaped table;
+    table.source = oid("public", "t");
+    table.target = oid("m", target);
+    table.renamed = renamed;
+    std::vector<std::string> names;
+    for (const Refusal& refusal : readers_by_place(connection_, table)) {
+      EXPECT_TRUE(test::is_in_manual(refusal.what)) << refusal.what;
+      names.push_back(refusal.what.substr(0, refusal.what.find(" names ")));
+    }
+    return names;
+  };
+  const std::vector<std::string> by_place = {
+      "function public.f()",        "materialized view public.mv",
+      "policy p on table public.o", "policy p on table public.t",
+      "rule r on table public.o",   "view public.of_join",
+      "view public.of_table"};
+  std::vector<std::string> and_renamed = by_place;
+  and_renamed.emplace_back("view public.using_renamed");
+
+  EXPECT_THAT(readers("same", {}), IsEmpty());
+  EXPECT_THAT(readers("renamed", {{"v", "new V"}}), IsEmpty());
+  EXPECT_THAT(readers("fewer", {}),
+              ::testing::UnorderedElementsAreArray(by_place));
+  EXPECT_THAT(readers("both", {{"v", "new V"}}),
+              ::testing::UnorderedElementsAreArray(and_renamed));
+  // By another name of the table's the server prints the list by itself.
+  admin_.exec("ALTER TABLE t RENAME v TO since_renamed");
+  EXPECT_THAT(readers("fewer", {}),
+              ::testing::UnorderedElementsAreArray(and_renamed));
 }
 
 TEST_F(DependentsTest, ThePublicationOfTheMigrationItselfIsNoDependent) {
