@@ -247,6 +247,30 @@ SELECT pg_catalog.pg_describe_object(
 FROM pg_catalog.pg_index i
 WHERE i.indrelid = $1::pg_catalog.oid AND NOT i.indisvalid
 UNION ALL
+-- Made on the shadow, each holds the OID of the source still.
+SELECT own.what, 'names the OID of its own table, and would mean the old one '
+       'after the exchange', 'drop it, and make it again afterwards'
+FROM (
+  SELECT pg_catalog.pg_describe_object(
+           'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid, 0),
+         pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+  FROM pg_catalog.pg_attrdef d WHERE d.adrelid = $1::pg_catalog.oid
+  UNION ALL
+  SELECT pg_catalog.pg_describe_object(
+           'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0),
+         pg_catalog.pg_get_constraintdef(c.oid)
+  FROM pg_catalog.pg_constraint c
+  WHERE c.conrelid = $1::pg_catalog.oid AND c.contype IN ('c', 'x')
+  UNION ALL
+  SELECT pg_catalog.pg_describe_object(
+           'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0),
+         pg_catalog.pg_get_indexdef(i.indexrelid)
+  FROM pg_catalog.pg_index i WHERE i.indrelid = $1::pg_catalog.oid)
+  AS own(what, printed)
+WHERE pg_catalog.strpos(own.printed, pg_catalog.quote_literal(
+        $1::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text)
+      || '::regclass') > 0
+UNION ALL
 SELECT 'subscription ' || COALESCE(s.subname, r.srsubid::pg_catalog.text),
        'writes into the table',
        'remove the table from the subscription''s publication and refresh the '

@@ -121,6 +121,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "column x of table public.user_of depends on type"},
         Uncarried{"RowTypeInADomain", "CREATE DOMAIN d AS t",
                   "type public.d depends on type public.t"},
+        Uncarried{"RowTypeInACast", "CREATE CAST (t AS text) WITH INOUT",
+                  "cast from public.t to text depends on type public.t"},
         Uncarried{"RowTypeAsArgument",
                   "CREATE FUNCTION takes(t) RETURNS int LANGUAGE sql "
                   "AS 'SELECT 1'",
@@ -175,6 +177,19 @@ INSTANTIATE_TEST_SUITE_P(
         Uncarried{"RegclassInAnotherTablesCheck",
                   "CREATE TABLE o (x regclass CHECK (x <> 't'::regclass))",
                   "constraint o_x_check on table public.o"},
+        Uncarried{"RegclassInItsOwnDefault",
+                  "ALTER TABLE t ADD r regclass DEFAULT 't'::regclass",
+                  "default value for column r of table public.t names the OID "
+                  "of its own table"},
+        Uncarried{"RegclassInItsOwnCheck",
+                  "ALTER TABLE t ADD CONSTRAINT own "
+                  "CHECK (v <> 't'::regclass::oid::bigint)",
+                  "constraint own on table public.t names the OID of its own "
+                  "table"},
+        Uncarried{"RegclassInItsOwnIndex",
+                  "ALTER TABLE t ADD r regclass; "
+                  "CREATE INDEX own ON t (v) WHERE r = 't'::regclass",
+                  "index public.own names the OID of its own table"},
         Uncarried{"ExtensionMember", "ALTER EXTENSION plpgsql ADD TABLE t",
                   "table public.t is a member of extension plpgsql"},
         Uncarried{"IndexThatDependsOnAnExtension",
