@@ -9,16 +9,18 @@
 
 namespace pgrecast::test {
 
-// A PostgreSQL server of our own: initdb into a new folder below /tmp, a unix
-// socket in that folder and no other way in, unless its settings say so. About
-// 1.2 s to make. As root, it runs as user postgres.
+// A PostgreSQL server of our own: initdb into a new folder below /dev/shm, or
+// /tmp where memory is short, a unix socket in that folder and no other way in,
+// unless its settings say so. About 1.2 s to make. As root, it runs as user
+// postgres.
 //
 // The programs come from PGRECAST_TEST_PG_BINDIR, or Debian's version 15.
 // wal_level is logical; fsync is off, which a killed server survives and a
 // killed machine would not. The superuser is postgres; no password anywhere.
 //
 // The destructor ends every process of it and removes the folder, except under
-// PGRECAST_TEST_KEEP=1. Use on the main thread (see Process).
+// PGRECAST_TEST_KEEP=1: then it is below /tmp, and stays. Use on the main
+// thread (see Process).
 class PgCluster {
  public:
   using Settings = std::map<std::string, std::string>;
