@@ -46,7 +46,7 @@ CREATE TABLE orders_twin (
   id integer PRIMARY KEY, customer integer, code varchar(20), amount numeric,
   placed timestamp);
 INSERT INTO orders_twin SELECT id, customer, code, amount, placed FROM orders;
-ANALYZE)sql";
+ANALYZE customers, orders, lines, orders_twin)sql";
 
 constexpr const char* kScript = R"sql(
 ALTER TABLE orders

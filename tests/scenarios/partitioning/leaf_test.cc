@@ -110,7 +110,7 @@ CREATE TABLE orders_twin (
   id integer PRIMARY KEY, customer integer, code varchar(20), amount numeric,
   placed timestamp);
 INSERT INTO orders_twin SELECT id, customer, code, amount, placed FROM orders;
-ANALYZE)sql";
+ANALYZE orders, log, orders_twin)sql";
 
 // From 15 on somebody who is no superuser may do this.
 constexpr const char* kOwnState =
