@@ -64,7 +64,8 @@ COMMENT ON INDEX "the Key" IS 'behind the key';
 COMMENT ON INDEX late IS 'behind late')sql",
                    .uses = {"INSERT INTO t (id, v, w) VALUES (1, 50, 'x')",
                             "INSERT INTO t (id, v, w) VALUES (50, 1, 'x')",
-                            "INSERT INTO t (id, v, w) VALUES (50, 50, 'x')"}});
+                            "INSERT INTO t (id, v, w) VALUES (50, 50, 'x')"},
+                   .scripts = Kind::kAll});
   kinds.push_back({.name = "AKeyOfSeveralColumnsWithOneThatIsWidened",
                    .rows = "primary key",
                    .sql = R"sql(
@@ -234,7 +235,8 @@ COMMENT ON CONSTRAINT unsure ON legacy IS 'it''s unsure')sql",
                    .uses = {"DELETE FROM t WHERE id = 3",
                             "INSERT INTO legacy VALUES (4712)",
                             "UPDATE t SET id = 400 WHERE id = 4",
-                            "INSERT INTO c VALUES (90, 4000, 5)"}});
+                            "INSERT INTO c VALUES (90, 4000, 5)"},
+                   .scripts = Kind::kAll});
 }
 
 void sequences(std::vector<Kind>& kinds) {
@@ -265,7 +267,8 @@ GRANT SELECT, UPDATE ON SEQUENCE shared TO PUBLIC;
 SET ROLE reader; GRANT USAGE ON SEQUENCE small TO second; SET ROLE @owner@;
 COMMENT ON SEQUENCE shared IS 'it''s shared')sql",
                    .uses = {"INSERT INTO t (id) VALUES (30), (31)",
-                            "INSERT INTO o DEFAULT VALUES"}});
+                            "INSERT INTO o DEFAULT VALUES"},
+                   .scripts = Kind::kAll});
   kinds.push_back({.name = "UnloggedSequences",
                    .rows = "sequences:",
                    .sql = R"sql(
@@ -460,7 +463,8 @@ COMMENT ON TRIGGER late ON t IS 'late')sql",
                    .uses = {"UPDATE t SET v = 8 WHERE id = 2",
                             "UPDATE t SET n = 8 WHERE id = 4",
                             "INSERT INTO t (id, v, n) VALUES (50, 50, 50)",
-                            "DELETE FROM t WHERE id = 9"}});
+                            "DELETE FROM t WHERE id = 9"},
+                   .scripts = Kind::kAll});
   // rules
   kinds.push_back({.name = "Rules",
                    .rows = "rules of the table",
@@ -564,7 +568,8 @@ GRANT UPDATE (v) ON t TO PUBLIC;
 SET ROLE @owner@;
 REVOKE DELETE, TRUNCATE ON t FROM @owner@;
 ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT ALL ON TABLES TO PUBLIC;
-ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC)sql"});
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC)sql",
+                   .scripts = Kind::kAll});
   kinds.push_back({.name = "NoGrantsAtAll",
                    .rows = "owner, grants",
                    .sql = "REVOKE ALL ON t FROM @owner@, PUBLIC; GRANT "
@@ -718,7 +723,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT ALL ON TABLES TO PUBLIC)sql",
 CREATE VIEW vw AS SELECT v FROM t;
 CREATE VIEW above AS SELECT v FROM vw;
 COMMENT ON RULE "_RETURN" ON vw IS 'it''s a query';
-COMMENT ON RULE "_RETURN" ON above IS 'above')sql"});
+COMMENT ON RULE "_RETURN" ON above IS 'above')sql",
+                   .scripts = Kind::kAll});
   kinds.push_back({.name = "ReadersByPlace",
                    .rows = "- those that name the table's columns",
                    .sql = R"sql(
@@ -788,7 +794,8 @@ CREATE VIEW between AS SELECT id, v AS "V" FROM t;
 CREATE MATERIALIZED VIEW on_view AS SELECT count(*) AS c, "V" FROM between GROUP BY 2;
 CREATE VIEW top AS SELECT * FROM mv NATURAL JOIN on_view;
 COMMENT ON VIEW top IS 'top'; GRANT SELECT ON top TO second;
-ALTER MATERIALIZED VIEW above OWNER TO keeper; GRANT SELECT ON mv TO keeper)sql"});
+ALTER MATERIALIZED VIEW above OWNER TO keeper; GRANT SELECT ON mv TO keeper)sql",
+                   .scripts = Kind::kAll});
 }
 
 void functions(std::vector<Kind>& kinds) {
@@ -817,7 +824,8 @@ REVOKE ALL ON FUNCTION total FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION total TO reader WITH GRANT OPTION;
 ALTER FUNCTION short_form OWNER TO keeper; GRANT SELECT ON t TO keeper)sql",
        .uses = {"CALL bump(3)", "UPDATE t SET n = total(5) WHERE id = 1",
-                "UPDATE t SET n = short_form() WHERE id = 2"}});
+                "UPDATE t SET n = short_form() WHERE id = 2"},
+       .scripts = Kind::kAll});
   // string-body SQL/plpgsql
   kinds.push_back({.name = "FunctionsThatNameTheTableInAText",
                    .rows = "functions with a body",
