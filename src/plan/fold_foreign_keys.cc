@@ -494,7 +494,8 @@ void Folder::take_foreign_keys() {
       key.refers = keys.text(row, 7);
       key.matches = keys.text(row, 8);
       key.columns = pg::array_elements(*connection_, keys.text(row, 9));
-      key.referenced_columns = pg::array_elements(*connection_, keys.text(row, 10));
+      key.referenced_columns =
+          pg::array_elements(*connection_, keys.text(row, 10));
       drops.push_back(fmt::format("ALTER TABLE {} DROP CONSTRAINT {}",
                                   folding.table->shadow.quoted(),
                                   pg::quote_identifier(key.name)));
