@@ -63,6 +63,8 @@ PgCluster::Settings default_settings() {
   // Without JIT: loading LLVM takes a session of ours longer than its queries.
   return {{"fsync", "off"},
           {"jit", "off"},
+          // Of a killed server, too, nothing stays in /dev/shm.
+          {"dynamic_shared_memory_type", "mmap"},
           {"wal_level", "logical"},
           {"max_wal_senders", "20"},
           {"max_replication_slots", "20"},
