@@ -503,12 +503,13 @@ class Proof {
 
 // A materialized view, and its twin in its place: columns may have other types,
 // and then another storage; the query, indexes and statistics other casts.
-std::vector<std::string> materialized_differences(Inventory before,
+std::vector<std::string> materialized_differences(const Inventory& before,
                                                   const Inventory& now,
                                                   bool other_lists) {
   static constexpr std::array<std::string_view, 3> kPrinted = {
       "index ", "statistics ", "rule "};
-  for (auto& [fact, value] : before) {
+  Inventory expected = before;
+  for (auto& [fact, value] : expected) {
     const auto found = now.find(fact);
     if (found == now.end()) continue;
     const std::string& is = found->second;
@@ -529,7 +530,7 @@ std::vector<std::string> materialized_differences(Inventory before,
          without_casts(is) == without_casts(value));
     if (same) value = is;
   }
-  return differences(before, now);
+  return differences(expected, now);
 }
 
 // One attempt. Each step below is one of design's, in its order.

@@ -131,15 +131,22 @@ class Migration {
     options.twins = std::move(twins);
   }
 
+  // On a busy machine a lock may take longer than an attempt waits for it.
+  exchange::Attempt attempt(const exchange::ExchangeOptions& options) {
+    constexpr int kAttemptsMax = 20;
+    exchange::Attempt done;
+    for (int i = 0; i < kAttemptsMax; ++i) {
+      done = exchange::attempt_exchange(connection_, tables_, options, {});
+      if (done.outcome == exchange::Attempt::Outcome::kExchanged) return done;
+    }
+    throw std::runtime_error("not exchanged: " + done.reason);
+  }
+
   void exchange() {
     exchange::ExchangeOptions options;
     options.own_publication = plan_.names.publication;
     make_twins(options);
-    const exchange::Attempt done =
-        exchange::attempt_exchange(connection_, tables_, options, {});
-    if (done.outcome != exchange::Attempt::Outcome::kExchanged) {
-      throw std::runtime_error("not exchanged: " + done.reason);
-    }
+    const exchange::Attempt done = attempt(options);
     capture::drop_publication(connection_, plan_.names.publication);
     for (const std::string& statement : done.afterwards) {
       connection_.exec(statement);
@@ -249,12 +256,12 @@ Lines everything(PgCluster& cluster, const std::string& database,
 // Where the server changes no type because of what reads the column: what is
 // there, but for types and casts.
 Lines without_types(const Lines& lines) {
-  static const std::regex kInts("\\b(integer|bigint|int4|int8)\\b");
+  static const std::regex ints("\\b(integer|bigint|int4|int8)\\b");
   Lines all;
   for (const std::string& line : lines) {
     if (line.find(" sees in ") != std::string::npos) continue;
     all.push_back(
-        exchange::without_casts(std::regex_replace(line, kInts, "int")));
+        exchange::without_casts(std::regex_replace(line, ints, "int")));
   }
   return all;
 }
@@ -262,7 +269,7 @@ Lines without_types(const Lines& lines) {
 void copy_database(PgCluster& cluster, const std::string& from,
                    const std::string& to, const std::string& owner) {
   cluster.session().exec(fmt::format(
-      "CREATE DATABASE \"{}\" TEMPLATE \"{}\" OWNER \"{}\"{}", to, from, owner,
+      R"(CREATE DATABASE "{}" TEMPLATE "{}" OWNER "{}"{})", to, from, owner,
       cluster.version() < 15 ? "" : " STRATEGY file_copy"));
 }
 
@@ -282,9 +289,12 @@ Lines run_by_hand(const std::string& dsn, const Lines& script) {
 
 class Copy {
  public:
-  Copy(Database& of) : cluster_(of.cluster()), name_(of.name() + "-by-hand") {
+  explicit Copy(Database& of)
+      : cluster_(of.cluster()), name_(of.name() + "-by-hand") {
     copy_database(cluster_, of.name(), name_, of.role());
   }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
   ~Copy() {
     try {
       cluster_.session().exec("DROP DATABASE \"" + name_ + "\"");

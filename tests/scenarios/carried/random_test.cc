@@ -7,12 +7,13 @@ namespace pgrecast::test {
 namespace {
 
 TEST(RandomExchangeTest, MakesOfARandomDatabaseWhatItsScriptMakesByHand) {
+  // Some 1.5 s of processor time each.
   int compared = 0;
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     const RandomOutcome outcome = expect_as_by_hand(SharedCluster::get(), seed);
     if (outcome == RandomOutcome::kCompared) ++compared;
   }
-  EXPECT_GE(compared, 4) << "the generator makes too much that is refused";
+  EXPECT_GE(compared, 3) << "the generator makes too much that is refused";
 }
 
 }  // namespace
