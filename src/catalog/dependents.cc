@@ -303,22 +303,6 @@ WHERE s.stxrelid = $1::pg_catalog.oid
   AND NOT (pg_catalog.pg_has_role(s.stxowner, 'USAGE')
            AND pg_catalog.pg_has_role(s.stxowner, $3))
 UNION ALL
-SELECT 'type ' || pg_catalog.format_type(t.oid, -1), of.reason, of.remedy
-FROM pg_catalog.pg_type t
-JOIN pg_catalog.pg_type r
-  ON r.typrelid = $1::pg_catalog.oid AND t.oid IN (r.oid, r.typarray)
-CROSS JOIN LATERAL (VALUES
-  (t.typacl IS NOT NULL,
-   'has grants of its own, which the new table would lose',
-   'REVOKE them: no right on a table''s row type is needed'),
-  (EXISTS (SELECT FROM pg_catalog.pg_description d
-           WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass
-             AND d.objoid = t.oid),
-   'has a comment of its own, which the new table would lose',
-   'COMMENT ON TYPE .. IS NULL, and set it again afterwards')
-  ) AS of(there, reason, remedy)
-WHERE of.there
-UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid, 0),
        'is not enforced, as its triggers are disabled; made again it would be',
@@ -365,7 +349,12 @@ acl AS (
   SELECT g.oid, x.grantor, x.grantee
   FROM granted g
   JOIN pg_catalog.pg_attribute a ON a.attrelid = g.oid AND NOT a.attisdropped
-  CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS x)
+  CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS x
+  UNION ALL
+  SELECT g.oid, x.grantor, x.grantee
+  FROM granted g
+  JOIN pg_catalog.pg_type t ON t.typrelid = g.oid AND g.relkind IN ('r', 'p')
+  CROSS JOIN LATERAL pg_catalog.aclexplode(t.typacl) AS x)
 SELECT DISTINCT pg_catalog.format('a grant on %I.%I to %s', n.nspname, g.relname,
          CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE
            pg_catalog.pg_get_userbyid(acl.grantee)::pg_catalog.text END),

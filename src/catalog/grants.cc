@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kHasSetOption = 160000;  // GRANT role .. WITH SET FALSE
 
-// {0}: what it takes to SET ROLE.
+// {0}: what it takes to SET ROLE, {1}: the entries.
 constexpr const char* kGrants = R"sql(
 SELECT COALESCE(a.column_name, ''), a.privilege_type,
        CASE a.grantee WHEN 0 THEN ''
@@ -23,7 +23,10 @@ SELECT COALESCE(a.column_name, ''), a.privilege_type,
        COALESCE(pg_catalog.pg_has_role(a.grantor, {0})
          AND pg_catalog.has_schema_privilege(a.grantor, a.relnamespace, 'USAGE'),
          false)
-FROM (
+FROM ({1}) AS a
+ORDER BY a.column_name, a.grantee, a.grantor, a.privilege_type)sql";
+
+constexpr const char* kOfRelation = R"sql(
   SELECT c.relowner, c.relnamespace, NULL::pg_catalog.name AS column_name, g.*
   FROM pg_catalog.pg_class c
   CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(c.relacl,
@@ -35,8 +38,15 @@ FROM (
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_attribute at ON at.attrelid = c.oid
   CROSS JOIN LATERAL pg_catalog.aclexplode(at.attacl) AS g
-  WHERE c.oid = $1::pg_catalog.oid AND NOT at.attisdropped) AS a
-ORDER BY a.column_name, a.grantee, a.grantor, a.privilege_type)sql";
+  WHERE c.oid = $1::pg_catalog.oid AND NOT at.attisdropped)sql";
+
+constexpr const char* kOfRowType = R"sql(
+  SELECT c.relowner, c.relnamespace, NULL::pg_catalog.name AS column_name, g.*
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_type t ON t.oid = c.reltype
+  CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(t.typacl,
+    pg_catalog.acldefault('T', t.typowner))) AS g
+  WHERE c.oid = $1::pg_catalog.oid)sql";
 
 std::string role(const std::string& name) {
   return name.empty() ? "PUBLIC" : pg::quote_identifier(name);
@@ -52,8 +62,7 @@ class Statements {
  public:
   explicit Statements(const GrantChange& change)
       : change_(change),
-        on_(fmt::format("ON {} {}", change.sequence ? "SEQUENCE" : "TABLE",
-                        change.relation)) {}
+        on_(fmt::format("ON {} {}", kind(change.on), change.relation)) {}
 
   std::vector<std::string> all() && {
     revoke();
@@ -62,6 +71,18 @@ class Statements {
   }
 
  private:
+  static const char* kind(GrantOn on) {
+    switch (on) {
+      case GrantOn::kTable:
+        return "TABLE";
+      case GrantOn::kSequence:
+        return "SEQUENCE";
+      case GrantOn::kType:
+        return "TYPE";
+    }
+    return "";
+  }
+
   void revoke() {
     std::set<std::string> grantees;
     for (const Grant& grant : change_.present) {
@@ -129,13 +150,13 @@ class Statements {
   std::vector<std::string> statements_;
 };
 
-}  // namespace
-
-std::vector<Grant> read_grants(pg::Connection& connection, Oid relation) {
+std::vector<Grant> read(pg::Connection& connection, const char* entries,
+                        Oid relation) {
   const bool by_option = connection.server_version() >= kHasSetOption;
-  const pg::Result result = connection.exec(
-      fmt::format(fmt::runtime(kGrants), by_option ? "'SET'" : "'MEMBER'"),
-      {relation});
+  const pg::Result result =
+      connection.exec(fmt::format(fmt::runtime(kGrants),
+                                  by_option ? "'SET'" : "'MEMBER'", entries),
+                      {relation});
   std::vector<Grant> grants;
   for (int row = 0; row < result.rows(); ++row) {
     Grant grant;
@@ -150,6 +171,16 @@ std::vector<Grant> read_grants(pg::Connection& connection, Oid relation) {
     grants.push_back(std::move(grant));
   }
   return grants;
+}
+
+}  // namespace
+
+std::vector<Grant> read_grants(pg::Connection& connection, Oid relation) {
+  return read(connection, kOfRelation, relation);
+}
+
+std::vector<Grant> read_row_type_grants(pg::Connection& connection, Oid table) {
+  return read(connection, kOfRowType, table);
 }
 
 std::vector<std::string> grant_statements(const GrantChange& change) {

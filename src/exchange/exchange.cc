@@ -22,6 +22,7 @@
 #include "holders.h"
 #include "inventory_query.h"
 #include "partitions.h"
+#include "row_types.h"
 
 #include <fmt/format.h>
 
@@ -181,12 +182,10 @@ class Proof {
 
   void expect_handed_over() {
     for (const auto& [fact, value] : before_.source) {
-      if (handed_over(fact) && !fact.starts_with("grant ")) expect(fact, value);
+      if (handed_over(fact) && !needs_no_lock(fact)) expect(fact, value);
     }
-    // GRANT takes no lock on the table: only what the old table has at the end
-    // tells what was granted.
     for (const auto& [fact, value] : retired_) {
-      if (fact.starts_with("grant ")) expect(fact, value);
+      if (needs_no_lock(fact)) expect(fact, value);
     }
     for (const plan::ScriptGrant& change : target_.grants) expect(change);
     expect_new_statistics();
@@ -202,6 +201,12 @@ class Proof {
         expected_.emplace(fact, value);
       }
     }
+  }
+
+  // GRANT takes no lock on the table, and nothing that is done to its row type
+  // does: only what the old table has at the end tells of these.
+  static bool needs_no_lock(const std::string& fact) {
+    return fact.starts_with("grant ") || fact.starts_with("row type ");
   }
 
   void expect_added_foreign_keys() {
@@ -1047,7 +1052,7 @@ bool Exchange::grant_on_views() {
     const Carried::View& view = carried_.views_anew[i];
     auto statements =
         grant_statements({.relation = view.name.quoted(),
-                          .sequence = false,
+                          .on = catalog::GrantOn::kTable,
                           .present = read_grants(connection_, anew(view)),
                           .wanted = view_grants_[i],
                           .current_role = current_role_});
@@ -1087,18 +1092,20 @@ void Exchange::read_grants_again() {
     wanted_.push_back(wanted);
     auto statements =
         grant_statements({.relation = table.target->source.quoted(),
-                          .sequence = false,
+                          .on = catalog::GrantOn::kTable,
                           .present = read_grants(connection_, table.shadow_oid),
                           .wanted = std::move(wanted),
                           .current_role = current_role_});
     std::ranges::move(statements, std::back_inserter(grants_));
+    std::ranges::move(row_type_statements(connection_, table, current_role_),
+                      std::back_inserter(grants_));
     for (const auto& [was, now] : pairs_with_other_grants(
              connection_, partition_pairs(before_[i].source_parts,
                                           before_[i].shadow_parts))) {
       auto more =
           grant_statements({.relation = pg::quote_qualified(
                                 table.target->source.schema, now.name.name),
-                            .sequence = false,
+                            .on = catalog::GrantOn::kTable,
                             .present = read_grants(connection_, now.oid),
                             .wanted = read_grants(connection_, was.oid),
                             .current_role = current_role_});
@@ -1108,7 +1115,7 @@ void Exchange::read_grants_again() {
   for (const Carried::Identity& identity : carried_.identities) {
     auto statements =
         grant_statements({.relation = identity.name,
-                          .sequence = true,
+                          .on = catalog::GrantOn::kSequence,
                           .present = read_grants(connection_, identity.to),
                           .wanted = read_grants(connection_, identity.from),
                           .current_role = current_role_});

@@ -44,6 +44,29 @@ CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
 WHERE a.attrelid = $1 AND NOT a.attisdropped
 GROUP BY g.privilege_type, g.grantee, a.attname
 UNION ALL
+SELECT 'row type grant ' || g.privilege_type || ' to '
+       || CASE g.grantee WHEN 0 THEN 'PUBLIC'
+          ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
+       pg_catalog.string_agg(
+         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_type t ON t.oid = c.reltype
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(
+  t.typacl, pg_catalog.acldefault('T', t.typowner))) AS g
+WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
+GROUP BY g.privilege_type, g.grantee
+UNION ALL
+SELECT 'row type comment' || CASE x.objoid WHEN t.oid THEN '' ELSE ' (array)' END,
+       x.description
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_type t ON t.oid = c.reltype
+JOIN pg_catalog.pg_description x
+  ON x.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass
+ AND x.objoid IN (t.oid, t.typarray)
+WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
+UNION ALL
 SELECT 'security label' || COALESCE(' (' || a.attname || ')', '') || ' of '
        || l.provider, l.label
 FROM pg_catalog.pg_seclabel l
@@ -200,13 +223,13 @@ Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
 }
 
 bool handed_over(const std::string& fact) {
-  constexpr std::array<std::string_view, 17> kHandedOver = {
+  constexpr std::array<std::string_view, 18> kHandedOver = {
       "owner",          "grant ",          "owned sequence ",
       "trigger ",       "identity grant ", "identity comment ",
       "rule ",          "policy ",         "row security",
       "statistics ",    "publication ",    "view ",
       "foreign key",    "referenced by ",  "used by ",
-      "security label", "partition "};
+      "security label", "partition ",      "row type "};
   return std::ranges::any_of(kHandedOver, [&](std::string_view prefix) {
     return fact.starts_with(prefix);
   });

@@ -56,7 +56,7 @@ void set_grants(pg::Connection& connection, const std::string& table,
                 const std::string& current_role) {
   for (const std::string& statement :
        catalog::grant_statements({.relation = table,
-       .sequence = false,
+       .on = catalog::GrantOn::kTable,
        .present = std::move(present),
        .wanted = std::move(wanted),
        .current_role = current_role})) {

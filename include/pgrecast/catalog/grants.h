@@ -29,9 +29,14 @@ struct Grant {
 // catalogs leave out as they are the default.
 std::vector<Grant> read_grants(pg::Connection& connection, Oid relation);
 
+// On the row type of a table.
+std::vector<Grant> read_row_type_grants(pg::Connection& connection, Oid table);
+
+enum class GrantOn { kTable, kSequence, kType };
+
 struct GrantChange {
-  std::string relation;        // quoted, as it is called when they run
-  bool sequence = false;       // else a table
+  std::string relation;  // quoted, as it is called when they run
+  GrantOn on = GrantOn::kTable;
   std::vector<Grant> present;  // on it now: what default privileges put there
   std::vector<Grant> wanted;
   std::string current_role;  // to come back to from SET LOCAL ROLE

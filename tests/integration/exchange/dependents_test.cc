@@ -215,15 +215,18 @@ INSTANTIATE_TEST_SUITE_P(
                   "PUBLIC",
                   "a grant on public.t to pg_signal_backend was passed on by "
                   "pg_monitor, who may not use schema public any more"},
+        Uncarried{"RowTypeGrantOfARoleThatWeCannotActAs",
+                  "GRANT USAGE ON TYPE t TO pg_signal_backend WITH GRANT "
+                  "OPTION; GRANT USAGE ON SCHEMA public TO pg_signal_backend; "
+                  "SET ROLE pg_signal_backend; GRANT USAGE ON TYPE t TO "
+                  "pg_monitor",
+                  "a grant on public.t to pg_monitor was passed on by "
+                  "pg_signal_backend, as whom the role may not act"},
         Uncarried{"InvalidIndex",
                   "SET allow_system_table_mods = on; CREATE INDEX half ON t "
                   "(v); UPDATE pg_index SET indisvalid = false WHERE "
                   "indexrelid = 'half'::regclass",
                   "index public.half is invalid"},
-        Uncarried{"GrantOnTheRowType", "GRANT USAGE ON TYPE t TO pg_monitor",
-                  "type public.t has grants of its own"},
-        Uncarried{"CommentOnTheRowType", "COMMENT ON TYPE t IS 'rows'",
-                  "type public.t has a comment of its own"},
         Uncarried{
             "ForeignKeyWithDisabledTriggers",
             "ALTER TABLE t ADD CONSTRAINT self FOREIGN KEY (v) REFERENCES "

@@ -378,15 +378,6 @@ const std::vector<Case>& cases() {
       {"PublicationOfAnotherOwner", kTable, kAdd,
        "must be altered and belongs to", "run as a member of that role",
        "CREATE PUBLICATION theirs FOR TABLE t"},
-      {"GrantOnTheRowType",
-       "CREATE TABLE t (id int PRIMARY KEY); GRANT USAGE ON "
-       "TYPE t TO pg_monitor",
-       kAdd, "has grants of its own, which the new table would lose",
-       "REVOKE them"},
-      {"CommentOnTheRowType",
-       "CREATE TABLE t (id int PRIMARY KEY); COMMENT ON TYPE t IS 'kept'", kAdd,
-       "has a comment of its own, which the new table would lose",
-       "COMMENT ON TYPE .. IS NULL"},
       {"DisabledForeignKey",
        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (x int REFERENCES "
        "t)",
