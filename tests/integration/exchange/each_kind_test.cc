@@ -96,16 +96,24 @@ ALTER DATABASE {1} SET search_path = s, public)sql",
   static void TearDownTestSuite() {
     reset();
     superuser().exec("DROP TABLESPACE space");
+    admin_.reset();
     database_.reset();
     test::SharedCluster::get().session().exec(
         "DROP ROLE keeper, reader, second");
   }
 
-  static test::Session superuser() { return database_->superuser_session(); }
+  // One for all, as a new session costs more than most statements here.
+  static test::Session& superuser() {
+    if (!admin_) {
+      admin_ = std::make_unique<test::Session>(database_->superuser_dsn());
+    }
+    admin_->exec("RESET ALL; RESET ROLE; DISCARD SEQUENCES");
+    return *admin_;
+  }
 
   // As the owner, who may RESET ROLE.
   static void exec(const std::string& sql) {
-    test::Session session = superuser();
+    test::Session& session = superuser();
     session.exec("SET ROLE " + owner_);
     session.exec(replaced(sql));
   }
@@ -155,7 +163,7 @@ GRANT USAGE, CREATE ON SCHEMA s TO keeper; GRANT USAGE ON SCHEMA s TO reader, se
 
   // As in an index that is made now: RENAME COLUMN leaves them as they are.
   static void name_columns_of_indexes() {
-    test::Session session = superuser();
+    test::Session& session = superuser();
     session.exec("SET allow_system_table_mods = on");
     for (const char* name :
          {"format('%s of %s', i.attnum, i.attname)", "t.attname"}) {
@@ -195,7 +203,7 @@ GRANT USAGE, CREATE ON SCHEMA s TO keeper; GRANT USAGE ON SCHEMA s TO reader, se
   void exchange(const std::vector<ExchangeTable>& tables);
 
   static Found found(const Case& one) {
-    test::Session session = superuser();
+    test::Session& session = superuser();
     Found found;
     // What ANALYZE fills is no definition's affair.
     for (const test::Row& row : session.query_rows(
@@ -206,14 +214,14 @@ GRANT USAGE, CREATE ON SCHEMA s TO keeper; GRANT USAGE ON SCHEMA s TO reader, se
       found.dump = test::schema_dump(database_->superuser_dsn(),
                                      "--exclude-schema='pgrecast*'");
     }
-    test::Session catalogs = superuser();
-    found.catalogs = test::catalog_dump(catalogs);
+    found.catalogs = test::catalog_dump(session);
     for (const char* use : one.kind->uses) {
-      test::Session user = superuser();
+      test::Session& user = superuser();
       user.exec("SET ROLE " + owner_);
       found.rows.push_back(
           fmt::format("{}: {}", use, user.try_exec(replaced(use))));
     }
+    superuser();
     for (const test::Row& relation : session.query_rows(
              "SELECT oid::regclass, relkind FROM pg_class WHERE relkind IN "
              "('r', 'm', 'S') AND relnamespace = 's'::regnamespace AND "
@@ -229,6 +237,7 @@ GRANT USAGE, CREATE ON SCHEMA s TO keeper; GRANT USAGE ON SCHEMA s TO reader, se
   }
 
   static std::unique_ptr<test::Database> database_;
+  static std::unique_ptr<test::Session> admin_;
   static std::string owner_;
 
   std::unique_ptr<pg::Connection> connection_;
@@ -238,6 +247,7 @@ GRANT USAGE, CREATE ON SCHEMA s TO keeper; GRANT USAGE ON SCHEMA s TO reader, se
 };
 
 std::unique_ptr<test::Database> KindFixture::database_;
+std::unique_ptr<test::Session> KindFixture::admin_;
 std::string KindFixture::owner_;
 
 // As the phases `copying` and `indexing` do it.
