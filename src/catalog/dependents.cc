@@ -130,6 +130,11 @@ WHERE m.part <> 'toast'
            AND EXISTS (SELECT FROM member x WHERE x.classid = d.classid
                                               AND x.objid = d.objid))
   AND NOT (m.part = 'partition' AND COALESCE(con.conparentid, 0) <> 0)
+  -- Children are plan/parent.h's affair.
+  AND NOT (m.part = 'table' AND d.deptype = 'n' AND d.objsubid = 0 AND d.refobjsubid = 0
+           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+           AND EXISTS (SELECT FROM pg_catalog.pg_inherits i
+                       WHERE i.inhrelid = d.objid AND i.inhparent = d.refobjid))
 ORDER BY 3, 5)sql";
 
 // What the members themselves depend on in ways that an exchange would lose.
@@ -225,20 +230,14 @@ WHERE c.oid = $1::pg_catalog.oid AND c.reloftype <> 0
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.inhrelid, 0),
-       CASE WHEN k.relispartition THEN 'is a partition of '
-            ELSE 'inherits from ' END
+       'is a partition of '
        || pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.inhparent, 0),
-       CASE WHEN k.relispartition THEN 'name the table that it is a part of, or '
-              'detach it beforehand'
-            ELSE 'remove the link with ALTER TABLE .. NO INHERIT' END
+       'name the table that it is a part of, or detach it beforehand'
 FROM pg_catalog.pg_inherits i
 JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
-WHERE $1::pg_catalog.oid IN (i.inhrelid, i.inhparent)
-  AND NOT (i.inhparent = $1::pg_catalog.oid AND k.relispartition)
-  -- A leaf is plan/leaf.h's affair.
-  AND NOT (i.inhrelid = $1::pg_catalog.oid AND k.relispartition
-           AND k.relkind = 'r')
+-- A leaf is plan/leaf.h's affair; others plan/child.h's and plan/parent.h's.
+WHERE i.inhrelid = $1::pg_catalog.oid AND k.relispartition AND k.relkind <> 'r'
 UNION ALL
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0),

@@ -27,6 +27,9 @@ namespace {
 // is a partition that was detached and attached again, by its link's xmin: what
 // was written between is in no stream either.
 //
+// Of a child also what is marked as inherited: who leaves a parent and comes
+// back has it marked otherwise.
+//
 // Partitions are found by pg_inherits: pg_partition_tree() would lock them.
 //
 // No setting may change what it answers (format_type and regclass would follow
@@ -36,7 +39,9 @@ std::string parts_query(Oid oid, const std::string& publication) {
   return fmt::format(
       R"sql(WITH RECURSIVE tree(oid, parent, link) AS (
  SELECT i.inhrelid, i.inhparent, i.xmin::pg_catalog.text
- FROM pg_catalog.pg_inherits i WHERE i.inhparent = {0}::pg_catalog.oid
+ FROM pg_catalog.pg_inherits i
+ JOIN pg_catalog.pg_class root ON root.oid = i.inhparent AND root.relkind = 'p'
+ WHERE i.inhparent = {0}::pg_catalog.oid
  UNION ALL
  SELECT i.inhrelid, i.inhparent, i.xmin::pg_catalog.text
  FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid),
@@ -50,7 +55,21 @@ SELECT COALESCE(pg_catalog.pg_relation_filenode(c.oid)::pg_catalog.text,
  (SELECT 'name: ' || n.nspname || '.' || c.relname || COALESCE(
     (SELECT ', partition of ' || i.inhparent || ' by ' || pg_catalog.hashtext(
             pg_catalog.regexp_replace(c.relpartbound::pg_catalog.text, ':location -?[0-9]+', '', 'g'))
-     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), '')
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), '') || COALESCE(
+    (SELECT ', inherits from ' || pg_catalog.string_agg(i.inhparent::pg_catalog.text, ', '
+            ORDER BY i.inhseqno) || ' as ' || pg_catalog.hashtext(pg_catalog.concat(
+            (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attislocal, a.attinhcount)
+                    ORDER BY a.attnum)
+             FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attinhcount > 0),
+            (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.conname, n.conislocal, n.coninhcount)
+                    ORDER BY n.conname)
+             FROM pg_catalog.pg_constraint n
+             WHERE n.conrelid = c.oid AND n.coninhcount > 0)))
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid AND NOT c.relispartition), '') || COALESCE(
+    (SELECT ', inherited by ' || pg_catalog.string_agg(i.inhrelid::pg_catalog.text, ', '
+            ORDER BY i.inhrelid)
+     FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid AND c.relkind = 'r'), '')
   FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace),
  (SELECT 'columns: ' || pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
          tn.nspname || '.' || t.typname, a.atttypmod, a.attcollation,

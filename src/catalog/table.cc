@@ -290,7 +290,11 @@ SELECT n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), c.relkind,
         FROM pg_catalog.pg_class l
         WHERE l.oid = c.oid OR l.oid IN (SELECT tree.oid FROM tree)),
        COALESCE((SELECT i.inhparent FROM pg_catalog.pg_inherits i
-                 WHERE i.inhrelid = c.oid AND c.relispartition), 0)
+                 WHERE i.inhrelid = c.oid AND c.relispartition), 0),
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i
+               WHERE i.inhrelid = c.oid AND NOT c.relispartition),
+       EXISTS (SELECT FROM pg_catalog.pg_inherits i
+               WHERE i.inhparent = c.oid AND c.relkind = 'r')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1::pg_catalog.oid)sql",
                                             {oid});
@@ -309,6 +313,8 @@ WHERE c.oid = $1::pg_catalog.oid)sql",
   table.rows_estimate = static_cast<double>(result.number<std::int64_t>(0, 7));
   table.bytes = result.is_null(0, 8) ? 0 : result.number<std::int64_t>(0, 8);
   table.parent = result.number<Oid>(0, 9);
+  table.inherits = result.boolean(0, 10);
+  table.is_parent = result.boolean(0, 11);
   table.columns = read_columns(connection, oid);
   read_key(connection, table);
   return table;

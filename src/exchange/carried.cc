@@ -184,6 +184,7 @@ class Reader {
     carry_views(connection_, tables_, options_.twins, carried_);
     carry_readers(connection_, tables_, carried_);
     carry_leaves(connection_, tables_, carried_);
+    carry_children(connection_, tables_, carried_);
     return std::move(carried_);
   }
 
@@ -445,9 +446,11 @@ void Reader::publications(const ExchangeTable& table) {
   for (int row = 0; row < result.rows(); ++row) {
     carried_.after.push_back(fmt::format("{}{}", result.text(row, 0),
                                          table.target->retired.quoted()));
-    carried_.after.push_back(fmt::format("{}{}{}", result.text(row, 1),
-                                         table.target->source.quoted(),
-                                         result.text(row, 2)));
+    // ONLY: others that inherit from it have entries of their own, or none.
+    carried_.after.push_back(
+        fmt::format("{}{}{}{}", result.text(row, 1),
+                    table.target->partitioned() ? "" : "ONLY ",
+                    table.target->source.quoted(), result.text(row, 2)));
   }
 }
 

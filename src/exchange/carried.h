@@ -25,8 +25,8 @@ struct Carried {
   std::vector<std::string> lock_views;
   std::vector<catalog::QualifiedName> locked_views;  // the same, by name
   // The tables at the other end of foreign keys, those whose policies or rules
-  // mention one of ours, and those above leaves, with their default partitions;
-  // as LOCK TABLE takes them.
+  // mention one of ours, those above leaves, with their default partitions, and
+  // parents and children of ours; as LOCK TABLE takes them.
   std::vector<std::string> other_tables;
   std::vector<catalog::Oid> other_oids;
   // Under the tables' locks, before anything else: takes the sequences' locks,
@@ -36,12 +36,13 @@ struct Carried {
   // Before the tables change their schemas, and after.
   std::vector<std::string> before;
   std::vector<std::string> after;
-  // Between those two: of leaf partitions, the old ones, and the new ones once
-  // they have the names.
+  // Between those two: of leaf partitions and of children, the old ones, and
+  // the new ones once they have the names.
   std::vector<std::string> detach;
   std::vector<std::string> attach;
-  // The tables that they are parts of, which are among the other tables: locked
-  // first, as whoever reads or writes through one locks it before its leaves.
+  // The tables that they are parts or children of, which are among the other
+  // tables, and those of ours that have children: locked first, as whoever
+  // reads or writes through one locks it before what is below it.
   std::set<catalog::Oid> wholes;
   // Identity sequences that hand over to others: grants go along, too.
   struct Identity {
@@ -102,6 +103,8 @@ void carry_readers(pg::Connection& connection,
                    const std::vector<ExchangeTable>& tables, Carried& carried);
 void carry_leaves(pg::Connection& connection,
                   const std::vector<ExchangeTable>& tables, Carried& carried);
+void carry_children(pg::Connection& connection,
+                    const std::vector<ExchangeTable>& tables, Carried& carried);
 
 // The same tables, as the catalog layer asks for them.
 std::vector<catalog::Reshaped> reshaped(

@@ -12,8 +12,10 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/added_foreign_keys.h"
+#include "pgrecast/plan/child.h"
 #include "pgrecast/plan/leaf.h"
 #include "pgrecast/plan/leaf_keys.h"
+#include "pgrecast/plan/parent.h"
 #include "pgrecast/plan/partitions.h"
 
 #include "carried.h"
@@ -621,6 +623,7 @@ class Exchange {
   std::string state(const std::string& prepared);
   bool changed_since(const std::string& prepared, const std::string& state);
   bool attempt_lock(const std::string& statement, Deadline deadline);
+  std::string lockable(Oid source, const catalog::QualifiedName& name) const;
   void name_holders();
 
   pg::Connection& connection_;
@@ -629,6 +632,7 @@ class Exchange {
   const ExchangeHooks& hooks_;
 
   std::vector<Oid> oids_;
+  std::set<Oid> parents_;  // sources from which others, not partitions, inherit
   milliseconds deadlock_timeout_{1000};
   std::string current_role_;
   std::string state_;
@@ -650,6 +654,9 @@ class Exchange {
 void Exchange::prepare() {
   PGRECAST_ASSERT(!connection_.in_transaction(), "tables={}", tables_.size());
   for (const ExchangeTable& table : tables_) {
+    if (!plan::read_children(connection_, table.source_oid).empty()) {
+      parents_.insert(table.source_oid);
+    }
     for (const Oid root : {table.source_oid, table.shadow_oid}) {
       for (const TreePart& part : read_tree(connection_, root)) {
         oids_.push_back(part.oid);
@@ -722,6 +729,13 @@ bool Exchange::exchange() {
   return true;
 }
 
+// As LOCK TABLE takes it: with its partitions; but of those that inherit from
+// it only the children, which are among the others, and not theirs.
+std::string Exchange::lockable(Oid source,
+                               const catalog::QualifiedName& name) const {
+  return (parents_.contains(source) ? "ONLY " : "") + name.quoted();
+}
+
 bool Exchange::attempt_lock(const std::string& statement, Deadline deadline) {
   try {
     connection_.exec(statement, {}, deadline);
@@ -745,7 +759,7 @@ bool Exchange::attempt_lock(const std::string& statement, Deadline deadline) {
 bool Exchange::lock_gently() {
   std::vector<std::string> names;
   for (const ExchangeTable& table : tables_) {
-    names.push_back(table.target->source.quoted());
+    names.push_back(lockable(table.source_oid, table.target->source));
     names.push_back(table.target->shadow.quoted());
   }
   return lock_gently(names);
@@ -854,6 +868,10 @@ void Exchange::require_carried() {
                                                   options_.own_publication);
     std::ranges::move(plan::unfit_leaf(connection_, source),
                       std::back_inserter(refusals));
+    std::ranges::move(plan::unfit_child(connection_, source),
+                      std::back_inserter(refusals));
+    std::ranges::move(plan::unfit_parent(connection_, source),
+                      std::back_inserter(refusals));
     if (table.target->partitioned()) {
       std::ranges::move(
           plan::unfit_for_partitions(connection_, source, table.shadow_oid),
@@ -956,7 +974,8 @@ bool Exchange::lock_all() {
                   each.count(), (options_.budget + kAfterBudget).count()));
   std::vector<std::pair<Oid, std::string>> relations;
   for (const ExchangeTable& table : tables_) {
-    relations.emplace_back(table.source_oid, table.target->source.quoted());
+    relations.emplace_back(table.source_oid,
+                           lockable(table.source_oid, table.target->source));
     relations.emplace_back(table.shadow_oid, table.target->shadow.quoted());
   }
   for (std::size_t i = 0; i < carried_.other_oids.size(); ++i) {

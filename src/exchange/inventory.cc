@@ -1,7 +1,9 @@
 #include "pgrecast/exchange/inventory.h"
 
 #include "pgrecast/catalog/shape.h"
+#include "pgrecast/plan/child.h"
 #include "pgrecast/plan/leaf.h"
+#include "pgrecast/plan/parent.h"
 
 #include "inventory_query.h"
 
@@ -210,7 +212,8 @@ std::string inventory_query(int server_version) {
   return std::string(catalog::shape_query()) + kRights +
          fmt::format(fmt::runtime(kDependents), filters ? columns : "''",
                      filters ? filter : "''") +
-         "UNION ALL" + plan::leaf_facts_query();
+         "UNION ALL" + plan::leaf_facts_query() + "UNION ALL" +
+         plan::child_facts_query() + "UNION ALL" + plan::parent_facts_query();
 }
 
 Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
@@ -223,13 +226,14 @@ Inventory read_inventory(pg::Connection& connection, catalog::Oid table) {
 }
 
 bool handed_over(const std::string& fact) {
-  constexpr std::array<std::string_view, 18> kHandedOver = {
+  constexpr std::array<std::string_view, 19> kHandedOver = {
       "owner",          "grant ",          "owned sequence ",
       "trigger ",       "identity grant ", "identity comment ",
       "rule ",          "policy ",         "row security",
       "statistics ",    "publication ",    "view ",
       "foreign key",    "referenced by ",  "used by ",
-      "security label", "partition ",      "row type "};
+      "security label", "partition ",      "row type ",
+      "inherit"};
   return std::ranges::any_of(kHandedOver, [&](std::string_view prefix) {
     return fact.starts_with(prefix);
   });

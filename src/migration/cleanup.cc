@@ -12,6 +12,7 @@
 #include "pgrecast/migration/options.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/child.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -111,6 +112,22 @@ void drop_tables(Drops& drops, pg::Connection& connection,
   PGRECAST_SYNC_POINT("cleanup:table");
 }
 
+// Of shadows that are gone, or have their parents back.
+void drop_stand_ins(Drops& drops, pg::Connection& connection,
+                    const MigrationRecord& record) {
+  const pg::Result tables = connection.exec(
+      "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)"
+      " FROM pg_catalog.pg_class c"
+      " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+      " WHERE c.relkind = 'r' AND pg_catalog.starts_with(c.relname, $1)"
+      "  AND n.nspname IN (SELECT pg_catalog.jsonb_array_elements_text($2))",
+      {plan::kStandIn, recorded_json(record.schemas)});
+  for (int row = 0; row < tables.rows(); ++row) {
+    const std::string name(tables.text(row, 0));
+    drops.drop("table " + name, "DROP TABLE IF EXISTS " + name);
+  }
+}
+
 void drop_schemas(Drops& drops, const MigrationRecord& record) {
   for (const std::string& schema : record.schemas) {
     const std::string guard = exchange::guard_function(schema);
@@ -128,6 +145,7 @@ void remove_made(pg::Connection& connection, const MigrationRecord& record,
     drops.drop(statement.substr(std::string_view("DROP ").size()), statement);
   }
   drop_tables(drops, connection, record, oid_column);
+  drop_stand_ins(drops, connection, record);
   drop_schemas(drops, record);
   drops.throw_if_kept();
   // A dump of the database holds these, too, for as long as it takes; `status`

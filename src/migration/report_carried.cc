@@ -32,7 +32,7 @@ constexpr std::string_view kAgain = "made again in the exchange";
 
 // In the order in which they are shown. docs/reference/carried.md says more of
 // each; what is not on that list the plan refuses.
-constexpr std::array<Kind, 16> kKinds = {{
+constexpr std::array<Kind, 18> kKinds = {{
     {"index ", "indexes", kAlready},
     {"constraint ", "constraints", kAlready},
     {"foreign key ", "foreign keys of it", kValidated},
@@ -52,6 +52,10 @@ constexpr std::array<Kind, 16> kKinds = {{
     {"security label", "security labels", "set again in the exchange"},
     {"partition of ", "partition of",
      "the old one detached, the new one attached, in the exchange"},
+    {"inherits from ", "inherits from",
+     "the new one put in the old one's place, in the exchange"},
+    {"inherited by ", "inherited by",
+     "they leave the old one for the new one, in the exchange"},
 }};
 
 // What the script drops, or what goes with a column, does not come along.

@@ -2,7 +2,9 @@
 
 #include "pgrecast/base/assert.h"
 #include "pgrecast/base/text.h"
+#include "pgrecast/catalog/shape.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/child.h"
 #include "pgrecast/plan/clone.h"
 #include "pgrecast/plan/leaf.h"
 
@@ -75,9 +77,12 @@ class Hand {
     std::set<std::string> dropped_foreign_keys;
     // OIDs of the constraints that stand in for foreign keys of the script.
     std::vector<std::string> stand_ins;
+    catalog::Facts below;  // before the first statement
   };
 
   void make_clone(std::size_t table);
+  catalog::Facts below(std::size_t table);
+  void require_same_below(const script::Statement& statement);
   std::size_t table_of(const script::TableName& name);
   std::size_t owner_of(const script::ObjectName& index);
   std::size_t owner_of(const script::Statement& statement);
@@ -145,7 +150,40 @@ void Hand::make_clone(std::size_t table) {
     attach_to_copy(*connection_, *hand.source, hand.clone, *hand.whole);
   }
   refind(table);
+  // Before the CHECKs that are NOT VALID, which it would not have so.
+  if (hand.below) {
+    connection_->exec(fmt::format("CREATE TABLE {} () INHERITS ({})",
+                                  hand.below->quoted(), hand.clone.quoted()));
+  }
   fill(*connection_, hand, states_[table].oid);
+  if (hand.below) states_[table].below = below(table);
+}
+
+// All that it has of the clone.
+catalog::Facts Hand::below(std::size_t table) {
+  const QualifiedName& name = (*tables_)[table].below.value();
+  const Oid oid =
+      catalog::find_relation(*connection_, name.schema, name.name).value();
+  catalog::Facts facts = catalog::read_shape(*connection_, oid);
+  facts.merge(catalog::facts_of(connection_->exec(child_facts_query(), {oid})));
+  return facts;
+}
+
+void Hand::require_same_below(const script::Statement& statement) {
+  for (std::size_t i = 0; i < tables_->size(); ++i) {
+    if (!(*tables_)[i].below) continue;
+    const auto lines = catalog::differences(states_[i].below, below(i));
+    if (lines.empty()) continue;
+    throw Refused(
+        script_->error_at(
+            statement.span.begin,
+            fmt::format("this changes the tables that inherit from {}, too: {}",
+                        (*tables_)[i].source->name.display(),
+                        join(lines, "; ")),
+            ""),
+        "leave to them what they inherit; or ALTER TABLE .. NO INHERIT, and "
+        "INHERIT after the migration");
+  }
 }
 
 // As by hand: the script's search_path finds the source.
@@ -446,7 +484,9 @@ std::vector<NativeStep> Hand::run(const std::set<TakenName>& taken) {
     const bool runs =
         !std::holds_alternative<script::SetVariable>(statement.body) &&
         !std::holds_alternative<script::TransactionMark>(statement.body);
-    if (runs) steps.push_back(run(statement));
+    if (!runs) continue;
+    steps.push_back(run(statement));
+    require_same_below(statement);
   }
   for (std::size_t i = 0; i < tables_->size(); ++i) {
     put_rows_back(i);

@@ -29,6 +29,10 @@ struct HandTable {
   // Where the source is a leaf: a copy of the table that it is a part of, to
   // which the clone is attached. In a schema that exists.
   std::optional<catalog::QualifiedName> whole = std::nullopt;
+  // Where others inherit from the source: a table that inherits from the clone,
+  // so that the server says what cannot be changed without them. In a schema
+  // that exists.
+  std::optional<catalog::QualifiedName> below = std::nullopt;
 };
 
 // The server refused a statement of the script. The transaction is aborted.
@@ -53,7 +57,7 @@ class HandFailure : public Error {
 // partitions are there. Each statement has the settings that the SETs before it
 // leave of those `at_start`; ours hold again afterwards. In a transaction of
 // the caller's, which is to be rolled back, in whose snapshot the places hold.
-// Throws HandFailure.
+// Throws HandFailure; Refused for a statement that changes a table `below`.
 //
 // A foreign key that a statement adds is left out: a sample finds nothing to
 // refer to. `foreign_keys_of` says what the server calls it, so that later

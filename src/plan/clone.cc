@@ -3,6 +3,7 @@
 #include "pgrecast/base/error.h"
 #include "pgrecast/pg/array.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/child.h"
 
 #include <fmt/format.h>
 
@@ -284,18 +285,22 @@ namespace {
 // Columns, and what is theirs.
 void make_columns(pg::Connection& connection, const catalog::Table& source,
                   const QualifiedName& shadow) {
-  connection.exec(fmt::format(
-      "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING GENERATED "
-      "INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING "
-      "COMMENTS){}{}",
-      shadow.quoted(), source.name.quoted(),
-      partition_key(connection, source.oid),
-      storage_clauses(connection, source.oid)));
   const std::vector<pg::Param> both = {source.oid, shadow.quoted()};
+  const std::string storage = storage_clauses(connection, source.oid);
+  if (source.inherits) {
+    make_child(connection, source, shadow, storage);
+  } else {
+    connection.exec(fmt::format(
+        "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING GENERATED "
+        "INCLUDING IDENTITY INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING "
+        "COMMENTS){}{}",
+        shadow.quoted(), source.name.quoted(),
+        partition_key(connection, source.oid), storage));
+    exec_each(connection, kChecks, both);
+  }
   exec_each(connection, kIdentityNames, both);
   exec_each(connection, kIdentityTypes, both);
   exec_each(connection, kIdentityPersistence, both);
-  exec_each(connection, kChecks, both);
   exec_each(connection, kLooseNotNulls, both);
   exec_each(connection, kColumnOptions, both);
 }

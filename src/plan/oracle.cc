@@ -5,7 +5,9 @@
 #include "pgrecast/catalog/shape.h"
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
+#include "pgrecast/plan/child.h"
 #include "pgrecast/plan/leaf.h"
+#include "pgrecast/plan/parent.h"
 #include "pgrecast/plan/rejected_rows.h"
 
 #include "by_hand.h"
@@ -237,6 +239,7 @@ class Oracle {
   bool made_anew(std::size_t table) const;
   void compare(std::size_t table, const QualifiedName& hand);
   void attach(std::size_t table);
+  void inherit(std::size_t table);
   std::set<std::string> not_repeated(std::size_t table, const std::string& hand,
                                      const std::vector<std::string>& columns);
   [[noreturn]] void differs(std::size_t table,
@@ -502,6 +505,7 @@ void Oracle::compare(std::size_t table, const QualifiedName& hand) {
 // As the exchange will, to a copy of the table that it is a part of.
 void Oracle::attach(std::size_t table) {
   const Table& source = plan_->sources[table];
+  if (source.inherits || source.is_parent) return inherit(table);
   if (!source.is_leaf()) return;
   const Savepoint attempt(*connection_);
   const QualifiedName whole =
@@ -509,6 +513,23 @@ void Oracle::attach(std::size_t table) {
   connection_->exec("CREATE SCHEMA " + pg::quote_identifier(whole.schema));
   auto refusals =
       try_attach(*connection_, source, plan_->targets[table].shadow, whole);
+  if (!refusals.empty()) throw Refused(std::move(refusals));
+}
+
+// The same with copies of its parents, and of its children.
+void Oracle::inherit(std::size_t table) {
+  const Savepoint attempt(*connection_);
+  const std::string schema = plan_->names.by_hand_schema(table, "_inherited");
+  const std::string below = plan_->names.by_hand_schema(table, "_below");
+  for (const std::string& name : {schema, below}) {
+    connection_->exec("CREATE SCHEMA " + pg::quote_identifier(name));
+  }
+  auto refusals = try_inherit(*connection_, plan_->sources[table],
+                              plan_->targets[table].shadow, schema);
+  if (refusals.empty()) {
+    refusals = try_children(*connection_, plan_->sources[table],
+                            plan_->targets[table].shadow, below);
+  }
   if (!refusals.empty()) throw Refused(std::move(refusals));
 }
 
@@ -544,9 +565,13 @@ void prove_folding(pg::Connection& connection, const script::Script& script,
   Oracle(connection, script, plan).prove();
 }
 
-void try_on_empty_leaves(pg::Connection& connection,
+void try_on_empty_clones(pg::Connection& connection,
                          const script::Script& script, const Plan& plan) {
-  if (std::ranges::none_of(plan.sources, &Table::is_leaf)) return;
+  if (std::ranges::none_of(plan.sources, [](const Table& source) {
+        return source.is_leaf() || source.inherits || source.is_parent;
+      })) {
+    return;
+  }
   const Savepoint everything(connection);
   std::vector<HandTable> tables;
   for (std::size_t i = 0; i < plan.sources.size(); ++i) {
@@ -557,6 +582,10 @@ void try_on_empty_leaves(pg::Connection& connection,
                       .rows = {}});
     connection.exec("CREATE SCHEMA " +
                     pg::quote_identifier(tables.back().clone.schema));
+    if (source.is_parent) {
+      tables.back().below = {.schema = tables.back().clone.schema,
+                             .name = "pgrecast_below"};
+    }
     if (!source.is_leaf()) continue;
     tables.back().whole = copy_of_whole(connection, plan, i, "_0");
     connection.exec("CREATE SCHEMA " +

@@ -22,10 +22,11 @@ void prove_folding(pg::Connection& connection, const script::Script& script,
                    Plan& plan);
 
 // Runs the script by hand on clones without rows, those of leaves attached to a
-// copy of the table above, so that the server itself says what cannot be
-// changed on a partition alone. Nothing, where no source is a leaf. Throws
-// Refused.
-void try_on_empty_leaves(pg::Connection& connection,
+// copy of the table above, those of children below a stand-in for their
+// parents, those of parents above one for their children, so that the server
+// itself says what cannot be changed there alone. Nothing, where no source is
+// any of these. Throws Refused.
+void try_on_empty_clones(pg::Connection& connection,
                          const script::Script& script, const Plan& plan);
 
 }  // namespace pgrecast::plan

@@ -158,41 +158,69 @@ std::vector<FoldTable> place_tables(const std::vector<Table>& sources,
   return placed;
 }
 
-// What can be said of a whole table, and not of one that is a part of another.
-std::vector<Refusal> unfit_for_leaves(pg::Connection& connection,
-                                      const script::Script& script,
-                                      const Plan& plan) {
+bool changes_rows_below(const Table& source,
+                        const script::Statement& statement) {
+  if (!source.is_parent) return false;
+  const auto* update = std::get_if<script::Update>(&statement.body);
+  const auto* remove = std::get_if<script::Delete>(&statement.body);
+  return (update != nullptr && !update->table.only) ||
+         (remove != nullptr && !remove->table.only);
+}
+
+// What can be said of a whole table, and not of one that is a part or a child
+// of another.
+std::vector<Refusal> unfit_for_parts(pg::Connection& connection,
+                                     const script::Script& script,
+                                     const Plan& plan) {
   std::vector<Refusal> refusals;
   for (std::size_t i = 0; i < plan.subjects.size(); ++i) {
     const script::Statement& statement = script.statements()[i];
     if (!plan.subjects[i]) continue;
     const Table& source = plan.sources[*plan.subjects[i]];
-    if (!source.is_leaf() ||
-        !std::holds_alternative<script::CreateTable>(statement.body)) {
-      continue;
+    if (changes_rows_below(source, statement)) {
+      refusals.push_back(
+          {script.error_at(
+               statement.span.begin,
+               fmt::format("this changes rows of the tables that inherit from "
+                           "{}, too",
+                           source.name.display()),
+               ""),
+           "write ONLY before the table's name"});
     }
+    if (!std::holds_alternative<script::CreateTable>(statement.body)) continue;
+    const char* why =
+        source.is_leaf()   ? "is a partition, whose shape is that of the "
+                             "table that it is a part of"
+        : source.inherits  ? "inherits from another table, and a whole new "
+                             "shape would not"
+        : source.is_parent ? "is inherited by others, and a whole new shape "
+                             "would not be"
+                           : nullptr;
+    if (why == nullptr) continue;
     refusals.push_back(
         {script.error_at(statement.span.begin,
-                         fmt::format("{} is a partition, whose shape is that "
-                                     "of the table that it is a part of",
-                                     source.name.display()),
-                         ""),
+                         fmt::format("{} {}", source.name.display(), why), ""),
          "change with ALTER TABLE what is its own"});
   }
   for (const Table& source : plan.sources) {
-    if (!source.is_leaf()) continue;
+    if (!source.is_leaf() && !source.inherits) continue;
     const pg::Result above = connection.exec(
-        "SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_ancestors("
-        "$1::pg_catalog.oid) WHERE relid <> $1::pg_catalog.oid",
+        "WITH RECURSIVE above(oid) AS ("
+        " SELECT i.inhparent FROM pg_catalog.pg_inherits i"
+        " WHERE i.inhrelid = $1::pg_catalog.oid"
+        " UNION SELECT i.inhparent FROM above"
+        " JOIN pg_catalog.pg_inherits i ON i.inhrelid = above.oid)"
+        " SELECT above.oid FROM above ORDER BY 1",
         {source.oid});
     for (int row = 0; row < above.rows(); ++row) {
       const auto whole = std::ranges::find(
           plan.sources, above.number<catalog::Oid>(row, 0), &Table::oid);
       if (whole == plan.sources.end()) continue;
-      refusals.push_back(
-          {fmt::format("the script names {}, and its partition {}",
-                       whole->name.display(), source.name.display()),
-           "migrate them one after the other"});
+      refusals.push_back({fmt::format("the script names {}, and its {} {}",
+                                      whole->name.display(),
+                                      source.is_leaf() ? "partition" : "child",
+                                      source.name.display()),
+                          "migrate them one after the other"});
     }
   }
   return refusals;
@@ -425,7 +453,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
   if (plan.sources.empty() && found.size() == before) {
     found.push_back({"the script names no table", "add a statement"});
   }
-  append(found, unfit_for_leaves(connection, script, plan));
+  append(found, unfit_for_parts(connection, script, plan));
   const bool all_there =
       found.size() == before &&
       std::ranges::all_of(plan.sources, [&](const Table& source) {
@@ -444,7 +472,7 @@ Plan make_plan(pg::Connection& connection, const script::Script& script,
                          " AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
                      .text(0, 0);
       plan.now += "+00";
-      if (found.empty()) try_on_empty_leaves(connection, script, plan);
+      if (found.empty()) try_on_empty_clones(connection, script, plan);
       make_shadows(connection, script, plan,
                    found.empty() ? look : LookAtShadows{});
       // What cannot start need not be proved.

@@ -3,7 +3,9 @@
 #include "pgrecast/base/text.h"
 #include "pgrecast/catalog/dependents.h"
 #include "pgrecast/pg/errors.h"
+#include "pgrecast/plan/child.h"
 #include "pgrecast/plan/leaf.h"
+#include "pgrecast/plan/parent.h"
 
 #include <fmt/format.h>
 
@@ -396,6 +398,8 @@ std::vector<Refusal> table_refusals(pg::Connection& connection,
   append(refusals,
          catalog::uncarried_dependents(connection, table, names.publication));
   append(refusals, unfit_leaf(connection, table));
+  append(refusals, unfit_child(connection, table));
+  append(refusals, unfit_parent(connection, table));
   return refusals;
 }
 

@@ -89,6 +89,8 @@ struct Table {
   char replica_identity = 'd';
   bool is_partition = false;
   Oid parent = 0;            // of which it is a partition
+  bool inherits = false;     // from other tables, without being a partition
+  bool is_parent = false;    // other tables, not partitions, inherit from it
   double rows_estimate = 0;  // pg_class.reltuples, 0 where unknown
   std::int64_t bytes = 0;    // heap and TOAST, without indexes; of all leaves
   std::vector<Column> columns;

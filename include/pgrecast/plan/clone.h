@@ -15,7 +15,8 @@ namespace pgrecast::plan {
 // Creates `shadow`, in a schema that exists, with all that a table has by
 // itself: columns, defaults, identity, storage, options, constraints, indexes
 // under their own names, marks, comments, owner. No row, no trigger, no foreign
-// key, nothing that belongs to others.
+// key, nothing that belongs to others. A child's inherits from a stand-in
+// beside it (child.h).
 void create_clone(pg::Connection& connection, const catalog::Table& source,
                   const catalog::QualifiedName& shadow);
 

@@ -31,7 +31,7 @@ struct TableName {
   std::optional<std::string> schema;
   std::string name;
   Span span;          // schema.name as it stands: without ONLY, *, alias
-  bool only = false;  // ONLY was written (the catalog must know no children)
+  bool only = false;  // ONLY was written: without those that inherit from it
 };
 
 // `name`, or `qualifier.name` where the qualifier is the table's name or alias.

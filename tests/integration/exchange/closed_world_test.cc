@@ -39,7 +39,8 @@ std::vector<std::string> kinds_in_the_code() {
       R"re(\nstd::vector<std::string> (oid|event_trigger)_warnings\()re",
       "warned ", kinds);
   for (const char* file : {"src/catalog/shape.cc", "src/exchange/inventory.cc",
-                           "src/exchange/inventory_views.cc"}) {
+                           "src/exchange/inventory_views.cc",
+                           "src/plan/child.cc", "src/plan/parent.cc"}) {
     const std::string text = source(file);
     add_matches(text, R"(\nSELECT (?:CASE .*THEN )?'([a-z ]+))", "fact ",
                 kinds);
@@ -109,7 +110,8 @@ constexpr Pair kPairs[] = {
     {"^fact row type", "^grants and comments on the table's row"},
     {"^refused ForeignKeyWithDisabled", "whose own triggers are disabled"},
     {"^refused (ConstraintTriggerFromIt|RegclassIn)", "^constraint triggers"},
-    {"[Ii]nherit|ATypedTable", "inheritance|typed tables"},
+    {"^fact inherit", "inheritance"},
+    {"ATypedTable", "typed tables"},
     {"[Pp]artition", "[Pp]artition"},
     {"^fact security label", "^security labels of the table"},
     {"^fact security label", "^- those whose provider"},

@@ -101,11 +101,6 @@ INSTANTIATE_TEST_SUITE_P(
                   "CREATE MATERIALIZED VIEW mv AS SELECT v FROM t",
                   "materialized view public.mv must be re-created with the new "
                   "table, and belongs to postgres"},
-        Uncarried{"InheritanceChild", "CREATE TABLE kid () INHERITS (t)",
-                  "table public.kid inherits from table public.t"},
-        Uncarried{"InheritanceParent",
-                  "CREATE TABLE parent (v int); ALTER TABLE t INHERIT parent",
-                  "table public.t inherits from table public.parent"},
         Uncarried{"PublicationForAllTables",
                   "CREATE PUBLICATION everything FOR ALL TABLES",
                   "publication everything is FOR ALL TABLES"},
