@@ -35,6 +35,8 @@ struct Table {
   std::string q() const { return quoted(schema) + "." + quoted(name); }
 };
 
+// One long list of choices, which reads best as such.
+// NOLINTBEGIN(readability-function-size,readability-function-cognitive-complexity,readability-braces-around-statements,performance-no-automatic-move,modernize-use-emplace,modernize-raw-string-literal,modernize-pass-by-value)
 class Maker {
  public:
   Maker(std::uint64_t seed, int version, const RandomRoles& roles)
@@ -1332,6 +1334,8 @@ class Maker {
   std::set<std::string> words_;
   int count_ = 0;
 };
+
+// NOLINTEND(readability-function-size,readability-function-cognitive-complexity,readability-braces-around-statements,performance-no-automatic-move,modernize-use-emplace,modernize-raw-string-literal,modernize-pass-by-value)
 
 }  // namespace
 
