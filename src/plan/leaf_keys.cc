@@ -17,15 +17,15 @@ constexpr int kTakesWholeNotValid = 180000;
 // settings has some 6,400.
 constexpr std::int64_t kPartsMax = 1000;
 
-// constraint, leaves, partitions of the other table. $1, $2: the tables, and
-// what takes their places; $3, $4: those that the script drops.
-constexpr const char* kBetweenPartitioned = R"sql(
+// $1, $2: the tables, and what takes their places; $3, $4: those that the
+// script drops.
+constexpr const char* kKeys = R"sql(
 WITH moved AS (
   SELECT m.source, m.target FROM ROWS FROM (
     pg_catalog.unnest($1::pg_catalog.oid[]),
     pg_catalog.unnest($2::pg_catalog.oid[])) AS m(source, target)),
 key AS (
-  SELECT c.oid, COALESCE(f.target, c.conrelid) AS referencing,
+  SELECT c.oid, c.conname, COALESCE(f.target, c.conrelid) AS referencing,
          COALESCE(t.target, c.confrelid) AS referenced
   FROM pg_catalog.pg_constraint c
   LEFT JOIN moved f ON f.source = c.conrelid
@@ -36,7 +36,10 @@ key AS (
       SELECT FROM ROWS FROM (pg_catalog.unnest($3::pg_catalog.oid[]),
                              pg_catalog.unnest($4::pg_catalog.text[]))
         AS dropped(source, name)
-      WHERE dropped.source = c.conrelid AND dropped.name = c.conname))
+      WHERE dropped.source = c.conrelid AND dropped.name = c.conname)))sql";
+
+// constraint, leaves, partitions of the other table.
+constexpr const char* kBetweenPartitioned = R"sql(
 SELECT pg_catalog.pg_describe_object(
          'pg_catalog.pg_constraint'::pg_catalog.regclass, key.oid, 0),
        (SELECT pg_catalog.count(*)
@@ -49,12 +52,25 @@ JOIN pg_catalog.pg_class a ON a.oid = key.referencing AND a.relkind = 'p'
 JOIN pg_catalog.pg_class b ON b.oid = key.referenced AND b.relkind = 'p'
 ORDER BY 1)sql";
 
+// constraint, its name, a partition of the referencing table that has another
+// of that name.
+constexpr const char* kNameIsTaken = R"sql(
+SELECT pg_catalog.pg_describe_object(
+         'pg_catalog.pg_constraint'::pg_catalog.regclass, key.oid, 0),
+       key.conname, p.relid::pg_catalog.regclass
+FROM key
+JOIN pg_catalog.pg_class a ON a.oid = key.referencing AND a.relkind = 'p'
+CROSS JOIN LATERAL pg_catalog.pg_partition_tree(key.referencing) AS p
+JOIN pg_catalog.pg_constraint x
+  ON x.conrelid = p.relid AND x.conname = key.conname AND x.oid <> key.oid
+ AND (x.contype <> 'f' OR x.conparentid = 0)
+ORDER BY 1, 3)sql";
+
 }  // namespace
 
 std::vector<Refusal> unfit_leaf_keys(
     pg::Connection& connection, const std::vector<catalog::Reshaped>& tables) {
   const int version = connection.server_version();
-  if (version >= kTakesWholeNotValid) return {};
   std::vector<catalog::Oid> sources;
   std::vector<catalog::Oid> targets;
   std::vector<catalog::Oid> dropped_of;
@@ -67,11 +83,23 @@ std::vector<Refusal> unfit_leaf_keys(
       dropped.push_back(name);
     }
   }
-  const pg::Result keys = connection.exec(
-      kBetweenPartitioned,
-      {catalog::oid_array(sources), catalog::oid_array(targets),
-       catalog::oid_array(dropped_of), pg::array_literal(dropped)});
+  const std::vector<pg::Param> parameters = {
+      catalog::oid_array(sources), catalog::oid_array(targets),
+      catalog::oid_array(dropped_of), pg::array_literal(dropped)};
   std::vector<Refusal> refusals;
+  const pg::Result taken =
+      connection.exec(std::string(kKeys) + kNameIsTaken, parameters);
+  for (int row = 0; row < taken.rows(); ++row) {
+    refusals.push_back(
+        {.what = fmt::format("{} cannot be made again: partition {} has a "
+                             "constraint {} of its own",
+                             taken.text(row, 0), taken.text(row, 2),
+                             taken.text(row, 1)),
+         .remedy = "ALTER TABLE .. RENAME CONSTRAINT, of one of the two"});
+  }
+  if (version >= kTakesWholeNotValid) return refusals;
+  const pg::Result keys =
+      connection.exec(std::string(kKeys) + kBetweenPartitioned, parameters);
   for (int row = 0; row < keys.rows(); ++row) {
     const std::string key(keys.text(row, 0));
     const auto leaves = keys.number<std::int64_t>(row, 1);

@@ -1,6 +1,7 @@
 // Foreign keys to partitioned tables, from plain and from partitioned ones.
 
 #include "pgrecast/exchange/planned_locks.h"
+#include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/leaf_keys.h"
 #include "pgrecast/plan/partitions.h"
 
@@ -240,6 +241,25 @@ CREATE TABLE heir (CONSTRAINT child_t_fkey CHECK (t > 0)) INHERITS (child))sql")
   EXPECT_EQ(keys(), before);
 }
 
+// The server calls the part of such a partition otherwise, when all are made at
+// once; the exchange could not, and failed.
+TEST_F(PartitionedKeysTest, AreRefusedWhereAPartitionHasAnotherOfTheirName) {
+  make_partitioned("public", "id int, up int");
+  admin_.exec(
+      "ALTER TABLE t_low ADD CONSTRAINT far CHECK (up > 0);"
+      "CREATE TABLE other (id int PRIMARY KEY);"
+      "ALTER TABLE t ADD CONSTRAINT far FOREIGN KEY (up) REFERENCES other");
+  const auto refused = plan::unfit_leaf_keys(
+      connection_,
+      {{.source = oid("public", "other"), .target = oid("public", "other")}});
+
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].what,
+            "constraint far on table public.t cannot be made again: partition "
+            "public.t_low has a constraint far of its own");
+  EXPECT_TRUE(test::is_in_manual(refused[0].what));
+}
+
 TEST_F(PartitionedKeysTest, LockWhatThePlanSays) {
   make_partitioned("public", "id int, up int");
   make_partitioned("public", "id int, t int", "lines");
@@ -306,6 +326,41 @@ class LeafKeysTest : public PartitionedKeysTest {
     }
   }
 };
+
+// It had no key until the whole table got its own, which looked at its rows
+// under a stronger lock.
+TEST_F(LeafKeysTest, ArriveAtAPartitionThatCameSinceTheExchange) {
+  admin_.exec(R"sql(
+CREATE TABLE public.other (id int PRIMARY KEY);
+CREATE TABLE t (id int PRIMARY KEY, up int CONSTRAINT far REFERENCES other)
+  PARTITION BY RANGE (id);
+CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (50);
+INSERT INTO other VALUES (1); INSERT INTO t VALUES (1, 1))sql");
+  make_shadow("other");
+  const Attempt done = attempt({table("other")});
+  ASSERT_EQ(done.outcome, Outcome::kExchanged) << done.reason;
+  admin_.exec(
+      "CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (50) TO (99);"
+      "INSERT INTO t VALUES (60, 2)");
+  const std::string& whole = done.afterwards.back();
+  for (const std::string& statement : done.afterwards) {
+    if (statement != whole) connection_.exec(statement);
+  }
+
+  EXPECT_THROW(connection_.exec(whole), pg::SqlError);
+  EXPECT_EQ(
+      value("SELECT count(*) FROM pg_constraint WHERE conname = 'far' AND "
+            "conrelid = 't'::regclass"),
+      "0");
+  admin_.exec("INSERT INTO other VALUES (2)");
+  connection_.exec(whole);
+
+  EXPECT_EQ(
+      value("SELECT string_agg(conrelid::regclass::text, ' ' ORDER BY "
+            "conrelid::regclass::text) FROM pg_constraint WHERE conname = "
+            "'far' AND convalidated"),
+      "t t_high t_low");
+}
 
 // As many as 32 leaves to 32 partitions.
 TEST_F(LeafKeysTest, OfTooManyPartsAreRefused) {
