@@ -19,11 +19,12 @@ part(classid, objid) AS (
   SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.oid
   FROM rel r
   UNION ALL
-  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid
-  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
+  SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, c.reltype
+  FROM rel r JOIN pg_catalog.pg_class c ON c.oid = r.oid AND c.reltype <> 0
   UNION ALL
   SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.typarray
-  FROM rel r JOIN pg_catalog.pg_type t ON t.typrelid = r.oid
+  FROM rel r JOIN pg_catalog.pg_class c ON c.oid = r.oid
+  JOIN pg_catalog.pg_type t ON t.oid = c.reltype
   WHERE t.typarray <> 0),
 used(classid, objid) AS (
   SELECT DISTINCT d.classid, d.objid FROM part p
@@ -92,16 +93,20 @@ mentioned(classid, objid) AS (
   UNION
   SELECT o.classid, o.objid FROM ours o),
 fact(text) AS (
-  SELECT pg_catalog.concat_ws(':', 'f', f.oid, pg_catalog.md5(f::pg_catalog.text))
+  SELECT pg_catalog.concat_ws(':', 'f', f.oid, n.nspname,
+           pg_catalog.md5(f::pg_catalog.text))
   FROM mentioned m JOIN pg_catalog.pg_proc f ON f.oid = m.objid
+  JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
   WHERE m.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
   UNION ALL
-  SELECT pg_catalog.concat_ws(':', 'r', c.oid, c.relnamespace, c.relname)
+  SELECT pg_catalog.concat_ws(':', 'r', c.oid, n.nspname, c.relname)
   FROM mentioned m JOIN pg_catalog.pg_class c ON c.oid = m.objid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
   UNION ALL
-  SELECT pg_catalog.concat_ws(':', 't', t.oid, t.typnamespace, t.typname)
+  SELECT pg_catalog.concat_ws(':', 't', t.oid, n.nspname, t.typname)
   FROM mentioned m JOIN pg_catalog.pg_type t ON t.oid = m.objid
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
   WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
   UNION ALL
   SELECT pg_catalog.concat_ws(':', 's', s.oid, pg_catalog.md5(s::pg_catalog.text),
@@ -114,13 +119,7 @@ fact(text) AS (
   SELECT pg_catalog.concat_ws(':', 'p', p.oid, p.xmin)
   FROM ours o JOIN pg_catalog.pg_publication_rel r ON r.oid = o.objid
   JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
-  WHERE o.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass
-  UNION ALL
-  SELECT pg_catalog.concat_ws(':', 'y', t.oid, t.typacl, x.xmin)
-  FROM part p JOIN pg_catalog.pg_type t ON t.oid = p.objid
-  LEFT JOIN pg_catalog.pg_description x
-    ON x.classoid = p.classid AND x.objoid = p.objid
-  WHERE p.classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
+  WHERE o.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass)
 SELECT COALESCE(pg_catalog.string_agg(fact.text, ' ' ORDER BY fact.text), '')
 FROM fact)sql";
 

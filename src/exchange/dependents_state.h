@@ -14,7 +14,7 @@ namespace pgrecast::exchange {
 std::string dependents_state_query();
 
 // Changes with what no lock on a relation keeps: functions (those that the
-// dependents call, too), statistics, publications, row types, and names that
+// dependents call, too), statistics, publications, and names that
 // dependents mention. For the moment of the replay.
 std::string unlocked_state_query();
 

@@ -31,7 +31,9 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace pgrecast::exchange {
@@ -602,7 +604,9 @@ class Exchange {
   void read_before();
   bool lock_all();
   bool lock_sequences();
+  void changed_just_now(const pg::SqlError& error);
   bool hold_others();
+  std::map<Oid, int> depths() const;
   void read_as_renamed();
   void rename_source_columns();
   void read_grants_again();
@@ -959,6 +963,26 @@ void Exchange::read_before() {
   }
 }
 
+// Those that others are parts of or inherit from: of how many each is one
+// itself. Whoever goes through one locks it before those below it.
+std::map<Oid, int> Exchange::depths() const {
+  if (carried_.wholes.empty()) return {};
+  const pg::Result result = connection_.exec(
+      R"sql(
+WITH RECURSIVE up(oid, above) AS (
+  SELECT w.oid, w.oid FROM pg_catalog.unnest($1::pg_catalog.oid[]) AS w(oid)
+  UNION
+  SELECT up.oid, i.inhparent FROM up
+  JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.above)
+SELECT up.oid, pg_catalog.count(*) FROM up GROUP BY up.oid)sql",
+      {catalog::oid_array({carried_.wholes.begin(), carried_.wholes.end()})});
+  std::map<Oid, int> depths;
+  for (int row = 0; row < result.rows(); ++row) {
+    depths.emplace(result.number<Oid>(row, 0), result.number<int>(row, 1));
+  }
+  return depths;
+}
+
 // From the first to the last within less than deadlock_timeout, whatever their
 // number; else a writer who waits for us could be made the deadlock's victim.
 bool Exchange::lock_all() {
@@ -981,8 +1005,11 @@ bool Exchange::lock_all() {
   for (std::size_t i = 0; i < carried_.other_oids.size(); ++i) {
     relations.emplace_back(carried_.other_oids[i], carried_.other_tables[i]);
   }
+  const auto depth = depths();
   std::ranges::sort(relations, {}, [&](const auto& relation) {
-    return std::pair(!carried_.wholes.contains(relation.first), relation.first);
+    const auto found = depth.find(relation.first);
+    return std::tuple(found == depth.end(),
+                      found == depth.end() ? 0 : found->second, relation.first);
   });
   std::vector<std::string> names;
   names.reserve(relations.size());
@@ -1010,6 +1037,13 @@ bool Exchange::lock_sequences() {
                                                      since(lock_asked_))));
 }
 
+// "Tuple concurrently updated": the next attempt has it.
+void Exchange::changed_just_now(const pg::SqlError& error) {
+  attempt_.outcome = Attempt::Outcome::kBlocked;
+  attempt_.reason = fmt::format(
+      "a dependent of the table was changed just now: {}", error.what());
+}
+
 // Who was writing such a row already makes us fail when he commits.
 bool Exchange::hold_others() {
   const auto statements = hold_dependents(connection_, tables_);
@@ -1018,9 +1052,7 @@ bool Exchange::hold_others() {
     return attempt_lock(batch(statements), deadline_);
   } catch (const pg::SqlError& error) {
     if (error.sqlstate() != pg::sqlstate::kInternalError) throw;
-    attempt_.outcome = Attempt::Outcome::kBlocked;
-    attempt_.reason = fmt::format(
-        "a dependent of the table was changed just now: {}", error.what());
+    changed_just_now(error);
     return false;
   }
 }
@@ -1142,33 +1174,64 @@ void Exchange::read_grants_again() {
   }
 }
 
+// Of the array types of tables `moved`: schema and name, where something that
+// is none of `gone`'s has that name in `schema`.
+std::string array_name_is_taken(const std::string& moved,
+                                const std::string& schema,
+                                const std::string& gone) {
+  return fmt::format(
+      R"sql(SELECT n.nspname, t.typname
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_type r ON r.oid = c.reltype
+JOIN pg_catalog.pg_type t ON t.oid = r.typarray
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+JOIN pg_catalog.pg_namespace there ON there.nspname = {1}
+JOIN pg_catalog.pg_type other
+  ON other.typname = t.typname AND other.typnamespace = there.oid
+WHERE c.oid = ANY ({0}::pg_catalog.oid[])
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_class g
+                  JOIN pg_catalog.pg_type o ON o.oid = g.reltype
+                  WHERE o.typarray = other.oid
+                    AND g.oid = ANY ({2}::pg_catalog.oid[]))
+LIMIT 1)sql",
+      moved, schema, gone);
+}
+
+// The next name may be taken as well.
+std::string free_array_names(const std::vector<Oid>& moved,
+                             const std::string& schema,
+                             const std::vector<Oid>& gone) {
+  const std::string body = fmt::format(
+      R"sql(
+DECLARE
+  taken record;
+BEGIN
+  LOOP
+    {} INTO taken;
+    EXIT WHEN NOT FOUND;
+    EXECUTE pg_catalog.format('CREATE TYPE %I.%I AS ENUM ()', taken.nspname,
+                              taken.typname);
+    EXECUTE pg_catalog.format('DROP TYPE %I.%I', taken.nspname, taken.typname);
+  END LOOP;
+END)sql",
+      array_name_is_taken(pg::quote_literal(catalog::oid_array(moved)),
+                          pg::quote_literal(schema),
+                          pg::quote_literal(catalog::oid_array(gone))));
+  return "DO " + pg::quote_literal(body);
+}
+
 // The array type behind a table is called _t by the server, or otherwise where
 // that name is taken. Where something else has it in the schema to which a new
 // table (or a twin) is going to move, its array type gets another name: whoever
 // makes a type of that name has the server rename it.
 std::vector<std::string> Exchange::free_names() const {
-  static constexpr const char* kTaken = R"sql(
-SELECT pg_catalog.format('%I.%I', n.nspname, t.typname)
-FROM pg_catalog.pg_type r
-JOIN pg_catalog.pg_type t ON t.oid = r.typarray
-JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-JOIN pg_catalog.pg_type other ON other.typname = t.typname
-JOIN pg_catalog.pg_namespace there ON there.oid = other.typnamespace
-WHERE r.typrelid = ANY ($1::pg_catalog.oid[]) AND there.nspname = $2
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_type o
-                  WHERE o.typarray = other.oid
-                    AND o.typrelid = ANY ($3::pg_catalog.oid[]))
-ORDER BY 1)sql";
   std::vector<std::string> all;
   const auto add = [&](const std::vector<Oid>& moved, const std::string& schema,
                        const std::vector<Oid>& gone) {
     const pg::Result taken = connection_.exec(
-        kTaken, {catalog::oid_array(moved), schema, catalog::oid_array(gone)});
-    for (int row = 0; row < taken.rows(); ++row) {
-      all.push_back(
-          fmt::format("CREATE TYPE {} AS ENUM ()", taken.text(row, 0)));
-      all.push_back(fmt::format("DROP TYPE {}", taken.text(row, 0)));
-    }
+        array_name_is_taken("$1", "$2", "$3"),
+        {catalog::oid_array(moved), schema, catalog::oid_array(gone)});
+    if (!taken.empty()) all.push_back(free_array_names(moved, schema, gone));
   };
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     std::vector<Oid> moved = {tables_[i].shadow_oid};
@@ -1251,6 +1314,10 @@ bool Exchange::run_batch(const std::vector<std::string>& all) {
     if (state == pg::sqlstate::kLockNotAvailable ||
         state == pg::sqlstate::kDeadlockDetected) {
       not_granted_ = error.what();
+      return false;
+    }
+    if (state == pg::sqlstate::kInternalError) {
+      changed_just_now(error);
       return false;
     }
     if (error.remedy() != Remedy::kFail) throw;

@@ -6,8 +6,8 @@ namespace pgrecast::exchange {
 namespace {
 
 // $1: the sources. COMMENT, too, since ALTER STATISTICS takes no lock that
-// another COMMENT would wait for. A column's options are reset where it has
-// none: that writes its row, whatever kind of column it is.
+// another COMMENT would wait for. A table's and a column's options are reset
+// where they have none: that writes the row, whatever kind it is of.
 constexpr const char* kHeld = R"sql(
 SELECT pg_catalog.format('ALTER ROUTINE %s SECURITY %s',
          f.oid::pg_catalog.regprocedure,
@@ -27,7 +27,10 @@ FROM pg_catalog.pg_statistic_ext s
 JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 WHERE s.stxrelid = ANY ($1::pg_catalog.oid[])
 UNION ALL
-SELECT pg_catalog.format('ALTER TABLE ONLY %I.%I ', n.nspname, c.relname)
+SELECT pg_catalog.format('ALTER TABLE ONLY %I.%I %s, ', n.nspname, c.relname,
+         COALESCE((SELECT 'SET (' || o || ')'
+                   FROM pg_catalog.unnest(c.reloptions) AS o
+                   WHERE o LIKE 'fillfactor=%'), 'RESET (fillfactor)'))
        || pg_catalog.string_agg(pg_catalog.format('ALTER %I ', a.attname)
             || COALESCE('SET (' || pg_catalog.array_to_string(a.attoptions, ', ')
                         || ')', 'RESET (n_distinct)'), ', ' ORDER BY a.attnum)
@@ -36,7 +39,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a
   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid = ANY ($1::pg_catalog.oid[])
-GROUP BY n.nspname, c.relname)sql";
+GROUP BY n.nspname, c.relname, c.reloptions)sql";
 
 }  // namespace
 

@@ -7,8 +7,7 @@
 #include "exchange_fixture.h"
 #include "support/eventually.h"
 
-#include <optional>
-#include <thread>
+#include <future>
 
 namespace pgrecast::exchange {
 namespace {
@@ -32,24 +31,25 @@ class HeldDependents : public ExchangeFixture,
 CREATE STATISTICS pairs (ndistinct) ON customer, note FROM orders;
 CREATE FUNCTION total() RETURNS numeric LANGUAGE sql
   BEGIN ATOMIC SELECT sum(amount) FROM orders; END;
-ALTER TABLE orders ALTER note SET (n_distinct = -0.5, n_distinct_inherited = 7);
-ALTER TABLE m.orders
+ALTER TABLE orders SET (fillfactor = 70, parallel_workers = 2),
+  ALTER note SET (n_distinct = -0.5, n_distinct_inherited = 7);
+ALTER TABLE m.orders SET (fillfactor = 70, parallel_workers = 2),
   ALTER note SET (n_distinct = -0.5, n_distinct_inherited = 7))sql");
   }
 
   // Sends it when all is ready to be replayed; it must wait for us.
   void exchange_meanwhile(Session& other, const std::string& sql) {
     const ExchangeTable orders = table();
-    Attempt done;
-    std::jthread exchanging;
+    std::future<Attempt> exchanging;
     {
       Stall stall("exchange:held");
-      exchanging = std::jthread([&] { done = attempt({orders}); });
+      exchanging =
+          std::async(std::launch::async, [&] { return attempt({orders}); });
       stall.wait_until_reached();
       other.send(sql);
       EXPECT_TRUE(eventually([&] { return waits(other.backend_pid()); }));
     }
-    exchanging.join();
+    const Attempt done = exchanging.get();
     ASSERT_EQ(done.outcome, Outcome::kExchanged) << done.reason;
   }
 };
@@ -70,6 +70,7 @@ TEST_P(HeldDependents, AreNotAlteredBehindTheExchangesBack) {
 INSTANTIATE_TEST_SUITE_P(
     Kinds, HeldDependents,
     ::testing::Values(
+        Late{"Grant", "GRANT SELECT ON orders TO pg_monitor"},
         Late{"GrantOnAColumn", "GRANT SELECT (note) ON orders TO pg_monitor"},
         Late{"AlteredFunction", "ALTER FUNCTION total SECURITY DEFINER"},
         Late{"ReplacedFunction",

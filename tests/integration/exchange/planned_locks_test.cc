@@ -203,5 +203,32 @@ TEST_F(ExchangeFixture, TheTableAboveALeafIsLockedBeforeIt) {
             "t");
 }
 
+// By their OIDs it was the other way round: a reader and the exchange met.
+TEST_F(ExchangeFixture, AParentIsLockedBeforeAChildThatIsOneItself) {
+  admin_.exec(
+      "CREATE TABLE public.t (id int PRIMARY KEY);"
+      "CREATE TABLE public.child (CONSTRAINT own PRIMARY KEY (id)) INHERITS "
+      "(t);"
+      "CREATE TABLE public.parent (id int NOT NULL);"
+      "CREATE TABLE m.stand_in (id int NOT NULL);"
+      "ALTER TABLE public.t INHERIT public.parent");
+  make_shadow("t");
+  admin_.exec("ALTER TABLE m.t INHERIT m.stand_in");
+  const ExchangeTable t = table("t");
+  options_.lock_timeout = milliseconds(500);
+  options_.long_holder = std::chrono::hours(1);
+  test::Session reader = session();
+  reader.exec("BEGIN; LOCK TABLE ONLY public.parent IN ACCESS SHARE MODE");
+  const int pid = connection_.backend_pid();
+  auto held_up = std::async(std::launch::async, [&] { return attempt({t}); });
+  ASSERT_TRUE(test::eventually([&] { return waits(pid); }));
+
+  reader.exec("SET LOCAL lock_timeout = '50ms'");
+  EXPECT_EQ(reader.try_exec("SELECT FROM public.parent"), test::kSuccess);
+
+  reader.exec("ROLLBACK");
+  held_up.wait();
+}
+
 }  // namespace
 }  // namespace pgrecast::exchange
