@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <exception>
 #include <functional>
 #include <utility>
 
@@ -226,6 +227,7 @@ void remove_retired(pg::Connection& connection, const MigrationRecord& record) {
 void do_afterwards(pg::Connection& connection,
                    const std::vector<std::string>& statements) {
   std::vector<std::string> broken;
+  std::exception_ptr failed;  // the first: it keeps none of the others
   for (const std::string& statement : statements) {
     try {
       // Takes long, but only locks that let writers pass; getting them does
@@ -237,16 +239,22 @@ void do_afterwards(pg::Connection& connection,
       // Somebody dropped it meanwhile: then there is nothing to be done.
       const bool gone = error.sqlstate() == pg::sqlstate::kUndefinedObject ||
                         error.sqlstate() == pg::sqlstate::kUndefinedTable;
-      if (!gone && !error.blames_data()) throw;
-      log::warn("migration", gone ? "gone meanwhile" : "not valid",
+      const bool fails = !gone && !error.blames_data();
+      log::warn("migration",
+                gone    ? "gone meanwhile"
+                : fails ? "failed"
+                        : "not valid",
                 "statement='{}' error='{}'", statement, error.what());
-      if (!gone) {
+      if (fails) {
+        if (!failed) failed = std::current_exception();
+      } else if (!gone) {
         broken.push_back(
             fmt::format("{}: {}", statement, error.fields().detail));
       }
     }
     PGRECAST_SYNC_POINT("cleanup:afterwards");
   }
+  if (failed) std::rethrow_exception(failed);
   if (broken.empty()) return;
   throw copy::DataRejected(
       "the exchange is done, but rows break foreign keys that were valid "

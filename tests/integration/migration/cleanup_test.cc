@@ -2,6 +2,7 @@
 
 #include "pgrecast/catalog/table.h"
 #include "pgrecast/exchange/exchange.h"
+#include "pgrecast/pg/errors.h"
 
 #include "support/eventually.h"
 #include "support/test_database.h"
@@ -150,6 +151,15 @@ TEST_F(CleanupTest, WhoReadsTheStateIsWaitedForWithoutBlockingOthers) {
   dump.exec("COMMIT");
   finish.join();
   EXPECT_EQ(schemas(), "0");
+}
+
+// The comment of a key, say, where another key could not be made.
+TEST_F(CleanupTest, WhatFailsAfterTheExchangeKeepsNothingElseFromBeingDone) {
+  EXPECT_THROW(do_afterwards(connection_, {"CREATE TABLE public.live ()",
+                                           "CREATE TABLE public.later ()"}),
+               pg::SqlError);
+
+  EXPECT_EQ(session().query_value("SELECT count(*) FROM later"), "0");
 }
 
 }  // namespace
