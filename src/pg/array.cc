@@ -2,6 +2,8 @@
 
 #include "pgrecast/pg/connection.h"
 
+#include <cstddef>
+
 namespace pgrecast::pg {
 
 std::vector<std::string> array_elements(Connection& connection,
@@ -11,6 +13,7 @@ std::vector<std::string> array_elements(Connection& connection,
       "AS u(e, n) ORDER BY n",
       {array});
   std::vector<std::string> all;
+  all.reserve(static_cast<std::size_t>(result.rows()));
   for (int row = 0; row < result.rows(); ++row) {
     all.emplace_back(result.text(row, 0));
   }
