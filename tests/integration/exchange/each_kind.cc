@@ -587,6 +587,27 @@ ALTER TABLE t OWNER TO keeper;
 GRANT SELECT ON t TO @owner@, reader;
 GRANT UPDATE (v) ON t TO reader)sql",
                    .scripts = Kind::kNothing | Kind::kWidened});
+  // the row type
+  kinds.push_back({.name = "RowType",
+                   .rows = "grants and comments on the table's row type",
+                   .sql = R"sql(
+COMMENT ON TYPE t IS 'rows'; COMMENT ON TYPE _t IS 'arrays';
+GRANT USAGE ON TYPE t TO @reader@ WITH GRANT OPTION;
+REVOKE USAGE ON TYPE t FROM PUBLIC)sql",
+                   .scripts = Kind::kWidened});
+
+  // inheritance
+  kinds.push_back({.name = "Inheritance",
+                   .rows = "inheritance",
+                   .sql = R"sql(
+CREATE TABLE elder (w text, CONSTRAINT filled CHECK (w <> ''));
+CREATE TABLE other (n int, fast int);
+ALTER TABLE t ADD CONSTRAINT filled CHECK (w <> '');
+ALTER TABLE t INHERIT elder, INHERIT other)sql",
+                   .uses = {"INSERT INTO t (id, v, n, w) VALUES (90, 1, 1, '')",
+                            "UPDATE elder SET w = 'by the parent'"},
+                   .scripts = Kind::kNothing | Kind::kWidened});
+
   // comments
   kinds.push_back({.name = "Comments",
                    .rows = "comments",

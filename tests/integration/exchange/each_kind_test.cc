@@ -462,8 +462,10 @@ Lines carried_rows() {
 
 TEST(EachKind, EveryRowOfTheManualThatIsCarriedHasOne) {
   // Told where there are partitions, a provider of labels, a script that adds.
-  Lines told = {"partitions of the table", "one partition by itself",
+  Lines told = {"partitions of the table",
+                "one partition by itself",
                 "foreign keys of partitioned tables",
+                "foreign keys to partitioned tables",
                 "security labels of the table",
                 "foreign keys that the script adds"};
   for (const Kind& kind : kinds()) {

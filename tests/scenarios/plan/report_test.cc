@@ -504,11 +504,12 @@ TEST_F(PlanReportTest, TellsHowLongItMayTake) {
   EXPECT_EQ(time.at("workers"), 2);
   EXPECT_EQ(time.at("sampled_bytes"),
             report.at("tables").at(0).at("heap_bytes"));
-  EXPECT_GT(time.at("copy_s"), 0);
+  EXPECT_GE(time.at("copy_s"), 0);
   EXPECT_LE(time.at("least_s"), time.at("most_s"));
   const double all = time.at("copy_s").get<double>() +
                      time.at("index_s").get<double>() +
                      time.at("verify_s").get<double>();
+  EXPECT_GT(all, 0);
   EXPECT_NEAR(time.at("most_s").get<double>(), all, 0.002);
 
   EXPECT_THAT(planned(), HasSubstr("\nExpected time, as tried just now on "));
