@@ -432,9 +432,10 @@ class Proof {
                                              const std::string& column) {
     static constexpr std::string_view kOf = " of ";
     const auto place = fact.find(kOf) + kOf.size();
+    if (fact.compare(place, column.size(), column) != 0) return std::nullopt;
     const auto end = place + column.size();
     const bool whole = end == fact.size() || fact.compare(end, 4, " to ") == 0;
-    if (whole && fact.compare(place, column.size(), column) == 0) return place;
+    if (whole) return place;
     return std::nullopt;
   }
 
