@@ -54,8 +54,9 @@ void remove_capture(pg::Connection& connection, const MigrationRecord& record,
 void remove_retired(pg::Connection& connection, const MigrationRecord& record);
 
 // After the exchange: validates foreign keys, one by one, and what else was put
-// off. Each statement may be repeated, and none keeps those behind it from being
-// done. Throws DataRejected, or what the first one that failed otherwise threw.
+// off. Each statement may be repeated, and none keeps those behind it from
+// being done. Throws DataRejected, or what the first one that failed otherwise
+// threw.
 void do_afterwards(pg::Connection& connection,
                    const std::vector<std::string>& statements);
 
