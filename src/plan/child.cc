@@ -5,6 +5,8 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/pg/quote.h"
 
+#include "refusals.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -219,13 +221,7 @@ std::vector<Parent> read_parents(pg::Connection& connection, Oid table) {
 
 std::vector<Refusal> unfit_child(pg::Connection& connection,
                                  const Table& table) {
-  const pg::Result result = connection.exec(kUnfit, {table.oid});
-  std::vector<Refusal> refusals;
-  for (int row = 0; row < result.rows(); ++row) {
-    refusals.push_back({.what = std::string(result.text(row, 0)),
-                        .remedy = std::string(result.text(row, 1))});
-  }
-  return refusals;
+  return read_refusals(connection.exec(kUnfit, {table.oid}));
 }
 
 const char* child_facts_query() {

@@ -5,6 +5,8 @@
 #include "pgrecast/pg/quote.h"
 #include "pgrecast/plan/clone.h"
 
+#include "refusals.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -392,13 +394,7 @@ class Attachment {
 
 std::vector<Refusal> unfit_leaf(pg::Connection& connection,
                                 const Table& table) {
-  const pg::Result result = connection.exec(kUnfit, {table.oid});
-  std::vector<Refusal> refusals;
-  for (int row = 0; row < result.rows(); ++row) {
-    refusals.push_back({.what = std::string(result.text(row, 0)),
-                        .remedy = std::string(result.text(row, 1))});
-  }
-  return refusals;
+  return read_refusals(connection.exec(kUnfit, {table.oid}));
 }
 
 const char* leaf_facts_query() {

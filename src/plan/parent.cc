@@ -3,6 +3,8 @@
 #include "pgrecast/pg/errors.h"
 #include "pgrecast/plan/child.h"
 
+#include "refusals.h"
+
 #include <fmt/format.h>
 
 namespace pgrecast::plan {
@@ -100,13 +102,7 @@ std::vector<Child> read_children(pg::Connection& connection, Oid table) {
 
 std::vector<Refusal> unfit_parent(pg::Connection& connection,
                                   const Table& table) {
-  const pg::Result result = connection.exec(kUnfit, {table.oid});
-  std::vector<Refusal> refusals;
-  for (int row = 0; row < result.rows(); ++row) {
-    refusals.push_back({.what = std::string(result.text(row, 0)),
-                        .remedy = std::string(result.text(row, 1))});
-  }
-  return refusals;
+  return read_refusals(connection.exec(kUnfit, {table.oid}));
 }
 
 const char* parent_facts_query() {
