@@ -18,16 +18,21 @@ namespace {
 
 constexpr int kHasPublicationFilters = 150000;
 
-// Who may do what by whose grant, and the sequences behind columns.
+// Of the entry g of an ACL: to whom, and, of several entries, by whose grant.
+constexpr const char* kGrantee = R"sql(CASE g.grantee WHEN 0 THEN 'PUBLIC'
+  ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END)sql";
+constexpr const char* kGrantors = R"sql(pg_catalog.string_agg(
+  pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
+  || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
+  ORDER BY pg_catalog.pg_get_userbyid(g.grantor)))sql";
+
+// Who may do what by whose grant, and the sequences behind columns. {0}, {1}:
+// kGrantee, kGrantors.
 constexpr const char* kRights = R"sql(
 UNION ALL
 SELECT 'grant ' || g.privilege_type || ' to '
-       || CASE g.grantee WHEN 0 THEN 'PUBLIC'
-          ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       pg_catalog.string_agg(
-         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
-         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
+       || {0},
+       {1}
 FROM pg_catalog.pg_class c
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(
   c.relacl, pg_catalog.acldefault('r', c.relowner))) AS g
@@ -35,24 +40,16 @@ WHERE c.oid = $1
 GROUP BY g.privilege_type, g.grantee
 UNION ALL
 SELECT 'grant ' || g.privilege_type || ' (' || a.attname || ') to '
-       || CASE g.grantee WHEN 0 THEN 'PUBLIC'
-          ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       pg_catalog.string_agg(
-         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
-         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
+       || {0},
+       {1}
 FROM pg_catalog.pg_attribute a
 CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) AS g
 WHERE a.attrelid = $1 AND NOT a.attisdropped
 GROUP BY g.privilege_type, g.grantee, a.attname
 UNION ALL
 SELECT 'row type grant ' || g.privilege_type || ' to '
-       || CASE g.grantee WHEN 0 THEN 'PUBLIC'
-          ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       pg_catalog.string_agg(
-         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
-         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
+       || {0},
+       {1}
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_type t ON t.oid = c.reltype
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(
@@ -89,12 +86,8 @@ WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
 UNION ALL
 SELECT 'identity grant ' || g.privilege_type || ' on the sequence of '
        || a.attname || ' to '
-       || CASE g.grantee WHEN 0 THEN 'PUBLIC'
-          ELSE pg_catalog.pg_get_userbyid(g.grantee)::pg_catalog.text END,
-       pg_catalog.string_agg(
-         pg_catalog.pg_get_userbyid(g.grantor)::pg_catalog.text
-         || CASE WHEN g.is_grantable THEN ' with grant option' ELSE '' END, ', '
-         ORDER BY pg_catalog.pg_get_userbyid(g.grantor))
+       || {0},
+       {1}
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -209,7 +202,8 @@ std::string inventory_query(int server_version) {
       "FROM pg_catalog.pg_attribute a "
       "WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs))";
   const char* filter = "pg_catalog.pg_get_expr(r.prqual, r.prrelid)";
-  return std::string(catalog::shape_query()) + kRights +
+  return std::string(catalog::shape_query()) +
+         fmt::format(fmt::runtime(kRights), kGrantee, kGrantors) +
          fmt::format(fmt::runtime(kDependents), filters ? columns : "''",
                      filters ? filter : "''") +
          "UNION ALL" + plan::leaf_facts_query() + "UNION ALL" +
